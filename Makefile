@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint up down status bench lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.ready ## Install what the project needs: system packages, Python packages, broker and registry
+
+.venv/.ready: pyproject.toml constraints.txt scripts/setup
+	@scripts/setup
+
+demo: .venv/.ready ## A whole working system and real runs, from a fresh clone
+	@scripts/demo
+
+test: .venv/.ready ## Lint, types, import contracts, and every test (starts its own servers)
+	@scripts/test
+
+lint: .venv/.ready ## Only the static checks
+	@scripts/lint
+
+up: .venv/.ready ## Start the stack here
+	@.venv/bin/penstock up
+
+down: .venv/.ready ## Stop it
+	@.venv/bin/penstock down
+
+status: .venv/.ready ## What runs, where, how big, how far behind
+	@.venv/bin/penstock status
+
+bench: .venv/.ready ## Measure, and print a table of medians
+	@scripts/bench
+
+lock: ## Renew constraints.txt (hash-checked pins, no index addresses)
+	@scripts/lock
+
+clean: ## Remove the virtual environment and the stack's data
+	@scripts/clean

@@ -1,0 +1,1 @@
+"""The contract: Avro records, Kafka topics, ClickHouse tables, the codec between them. Imports nothing of ours."""

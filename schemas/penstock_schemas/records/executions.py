@@ -1,0 +1,237 @@
+"""Records of the executions stage: commands, dispatch, leases, and the life of one execution."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock_schemas.records.base import Epoch, Id, Int32, Int64, Micros, PayloadRef, Record
+
+NAMESPACE_V1 = "penstock.executions.v1"
+
+
+class ExecutionRecord(Record):
+    """Base of every record about one execution."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    execution_id: Id
+    """`ids.execution_id(tenant_id, request_id)`."""
+
+
+class Work(ExecutionRecord):
+    """What an agent is asked to do; travels from admission to the worker unchanged."""
+
+    request_id: Id
+    user_id: str | None = None
+    agent_type: str
+    model: str | None = None
+    input: str | None = None
+    input_ref: PayloadRef | None = None
+    max_tokens: Int64 | None = None
+    timeout_s: Int32
+    queue: str = "agents-default"
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class StartExecution(Work):
+    """Accounts: run this admitted execution."""
+
+    max_attempts: Int32
+
+
+class ExecutionDispatched(Work):
+    """A hint that an attempt may be claimed; the claim decides."""
+
+    epoch: Epoch
+    dispatch_seq: Int32
+    """Counts repeats of the same attempt, from 1; part of the routing key, so a repeat lands elsewhere."""
+
+
+class ClaimLease(ExecutionRecord):
+    """Worker: let me run this attempt."""
+
+    epoch: Epoch
+    claim_id: Id
+    worker_id: Id
+
+
+class HeldLease(BaseModel):
+    """One lease a worker holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    execution_id: Id
+    epoch: Epoch
+
+
+class Heartbeat(Record):
+    """Worker: what I hold of one partition. Routed to that partition."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    partition: Int32
+    worker_id: Id
+    heartbeat_seq: Int64
+    leases: list[HeldLease]
+
+
+class FinishAttempt(ExecutionRecord):
+    """Worker: this attempt ended; sent after all its usage is acknowledged."""
+
+    epoch: Epoch
+    worker_id: Id
+    status: Literal["completed", "failed", "timed_out", "handed_back"]
+    output: str | None = None
+    output_ref: PayloadRef | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    retryable: bool = False
+    last_seq: Int64
+
+
+class LifecycleEvent(ExecutionRecord):
+    """Base of events that name the request as well as the execution."""
+
+    request_id: Id
+    user_id: str | None = None
+    agent_type: str
+
+
+class ExecutionAdmitted(LifecycleEvent):
+    """Accounts admitted the execution."""
+
+    model: str | None = None
+    queue: str = "agents-default"
+    tier: str
+    timeout_s: Int32
+    max_attempts: Int32
+
+
+class ExecutionQueued(LifecycleEvent):
+    """The tenant is at its concurrency; the execution waits in arrival order."""
+
+    model: str | None = None
+    queue: str = "agents-default"
+    position: Int64
+
+
+class ExecutionRejected(LifecycleEvent):
+    """Accounts said no. `reason` is machine-readable, `detail` says what to do."""
+
+    reason: str
+    detail: str
+
+
+class RequestRefused(ExecutionRecord):
+    """Another request under a request_id that was already answered; the execution goes on untouched."""
+
+    request_id: Id
+    refused_event_id: str
+    """`event_id` of the refused request: its sender knows itself by it."""
+    reason: str
+    detail: str
+
+
+class AttemptEvent(ExecutionRecord):
+    """Base of events about one attempt."""
+
+    epoch: Epoch
+    worker_id: str
+
+
+class AttemptStarted(AttemptEvent):
+    """A lease was granted; closes every earlier epoch."""
+
+    deadline_at: Micros
+
+
+class AttemptLost(AttemptEvent):
+    """The lease ran out or was handed back."""
+
+    reason: str
+
+
+class AttemptFailed(AttemptEvent):
+    """An attempt failed and another will follow."""
+
+    error_type: str
+    error_message: str
+    retry_at: Micros
+
+
+class StaleAttemptReported(AttemptEvent):
+    """A result of an attempt that no longer counts; it changed nothing but the bill."""
+
+    current_epoch: Int32
+    status: str
+
+
+class TerminalEvent(LifecycleEvent):
+    """Base of the events that end an execution. The first one wins; there is no second."""
+
+    epoch: Int32
+    """The attempt that decided; 0 where none was started."""
+    attempts: Int32
+    last_seq: Int64
+    """`seq` of the last progress record of that attempt; 0 where there is none."""
+
+
+class ExecutionCompleted(TerminalEvent):
+    """The accepted result."""
+
+    output: str | None = None
+    output_ref: PayloadRef | None = None
+
+
+class ExecutionFailed(TerminalEvent):
+    """Failed for good."""
+
+    error_type: str
+    error_message: str
+
+
+class ExecutionTimedOut(TerminalEvent):
+    """The run deadline passed."""
+
+    timeout_s: Int32
+
+
+class LeaseRecord(ExecutionRecord):
+    """Base of the lease authority's answers about one attempt; routed by worker."""
+
+    worker_id: Id
+    epoch: Epoch
+
+
+class LeaseGranted(LeaseRecord):
+    """The worker may run the attempt."""
+
+    claim_id: Id
+    hold_ms: Int32
+    """How long the lease lives without a confirmed heartbeat."""
+    deadline_at: Micros
+
+
+class LeaseDenied(LeaseRecord):
+    """The worker may not run the attempt."""
+
+    claim_id: Id
+    reason: str
+
+
+class LeaseRevoked(LeaseRecord):
+    """Stop this attempt."""
+
+    reason: str
+
+
+class LeaseConfirmed(Record):
+    """A heartbeat was read; the leases it listed and that are not revoked live for another hold."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    worker_id: Id
+    partition: Int32
+    heartbeat_seq: Int64

@@ -1,0 +1,188 @@
+"""Every topic, declared once. Creation, access lists, documentation, the loader and tests derive from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from penstock_schemas import records as r
+from penstock_schemas.errors import UnknownTopic
+from penstock_schemas.routing import partition_for
+
+MAX_RECORD_BYTES = 960 * 1024
+"""Largest encoded record; leaves room for key, headers and batch framing below the brokers' 1 MiB."""
+MAX_INLINE_BYTES = 32 * 1024
+"""Largest payload carried inline between our own processes; above it travels a PayloadRef."""
+MAX_REQUEST_INPUT_BYTES = 256 * 1024
+"""Largest input a request from outside may carry inline."""
+
+DAY_S = 86_400
+Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]
+Principal = Literal["upstream", "operator", "accounts", "executions", "worker", "loader"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic's declaration."""
+
+    name: str
+    stage: str
+    kind: Kind
+    routing_field: str
+    """Field of the record whose value is the routing key."""
+    records: tuple[type[r.Record], ...]
+    writers: tuple[Principal, ...]
+    retention_s: int
+    partitions: int = 12
+    """Partitions in production; a small stack sets another number, the same for all, before first use."""
+
+    def carries(self, record_type: type[r.Record]) -> bool:
+        return record_type in self.records
+
+    def partition_of(self, record: r.Record, partitions: int) -> int:
+        """The partition `record` belongs to. Pure in the record's value."""
+        if isinstance(record, r.Heartbeat):
+            return record.partition % partitions
+        key: str = getattr(record, self.routing_field)
+        if isinstance(record, r.ExecutionDispatched) and record.dispatch_seq > 1:
+            key = f"{key}/{record.dispatch_seq}"  # a repeated hint tries another partition
+        return partition_for(key, partitions)
+
+    def routing_key(self, record: r.Record) -> str:
+        """The routing key as text: also the record's Kafka key, for readers' convenience only."""
+        return str(getattr(record, "partition" if isinstance(record, r.Heartbeat) else self.routing_field))
+
+
+ACCOUNTS_REQUESTS = Topic(
+    "penstock.accounts.requests.v1",
+    stage="accounts",
+    kind="requests",
+    routing_field="tenant_id",
+    records=(r.RequestExecution, r.RecordUsage),
+    writers=("upstream", "accounts"),
+    retention_s=7 * DAY_S,
+)
+ACCOUNTS_COMMANDS = Topic(
+    "penstock.accounts.commands.v1",
+    stage="accounts",
+    kind="commands",
+    routing_field="tenant_id",
+    records=(r.ConfigureTenant, r.RecordUsage, r.SettleExecution),
+    writers=("operator", "accounts", "executions", "worker"),
+    retention_s=400 * DAY_S,  # audit recounts a year of bills from RecordUsage
+)
+ACCOUNTS_EVENTS = Topic(
+    "penstock.accounts.events.v1",
+    stage="accounts",
+    kind="events",
+    routing_field="tenant_id",
+    records=(r.TenantConfigured, r.UsageCharged, r.UsageQuarantined),
+    writers=("accounts",),
+    retention_s=400 * DAY_S,
+)
+EXECUTIONS_COMMANDS = Topic(
+    "penstock.executions.commands.v1",
+    stage="executions",
+    kind="commands",
+    routing_field="execution_id",
+    records=(r.StartExecution, r.ClaimLease, r.Heartbeat, r.FinishAttempt),
+    writers=("accounts", "executions", "worker"),
+    retention_s=7 * DAY_S,
+)
+EXECUTIONS_EVENTS = Topic(
+    "penstock.executions.events.v1",
+    stage="executions",
+    kind="events",
+    routing_field="execution_id",
+    records=(
+        r.ExecutionAdmitted,
+        r.ExecutionQueued,
+        r.ExecutionRejected,
+        r.RequestRefused,
+        r.AttemptStarted,
+        r.AttemptLost,
+        r.AttemptFailed,
+        r.StaleAttemptReported,
+        r.ExecutionCompleted,
+        r.ExecutionFailed,
+        r.ExecutionTimedOut,
+    ),
+    writers=("accounts", "executions"),
+    retention_s=30 * DAY_S,
+)
+EXECUTIONS_LEASES = Topic(
+    "penstock.executions.leases.v1",
+    stage="executions",
+    kind="leases",
+    routing_field="worker_id",
+    records=(r.LeaseGranted, r.LeaseDenied, r.LeaseConfirmed, r.LeaseRevoked),
+    writers=("executions",),
+    retention_s=3600,
+)
+EXECUTIONS_PROGRESS = Topic(
+    "penstock.executions.progress.v1",
+    stage="executions",
+    kind="progress",
+    routing_field="execution_id",
+    records=(r.ProgressReported, r.StepStarted, r.StepFinished, r.ToolCalled, r.OutputEmitted),
+    writers=("worker",),
+    retention_s=7 * DAY_S,
+)
+DEAD_LETTERS = Topic(
+    "penstock.dead-letters.v1",
+    stage="platform",
+    kind="dead-letters",
+    routing_field="source_topic",
+    records=(r.DeadLetter,),
+    writers=("accounts", "executions", "loader", "worker"),
+    retention_s=30 * DAY_S,
+)
+
+DEFAULT_QUEUE = "agents-default"
+
+
+def dispatch_topic(queue: str) -> Topic:
+    """The declaration of a worker queue's topic. The queue's name is checked by whoever reads settings."""
+    return Topic(
+        f"penstock.executions.dispatch.{queue}.v1",
+        stage="executions",
+        kind="dispatch",
+        routing_field="execution_id",
+        records=(r.ExecutionDispatched,),
+        writers=("executions",),
+        retention_s=7 * DAY_S,
+    )
+
+
+def all_topics(queues: tuple[str, ...] = (DEFAULT_QUEUE,)) -> Mapping[str, Topic]:
+    """Every topic by name, for the given worker queues."""
+    fixed = (
+        ACCOUNTS_REQUESTS,
+        ACCOUNTS_COMMANDS,
+        ACCOUNTS_EVENTS,
+        EXECUTIONS_COMMANDS,
+        EXECUTIONS_EVENTS,
+        EXECUTIONS_LEASES,
+        EXECUTIONS_PROGRESS,
+        DEAD_LETTERS,
+    )
+    return {topic.name: topic for topic in (*fixed, *map(dispatch_topic, queues))}
+
+
+TOPICS = all_topics()
+"""Every topic of a platform with only the default queue."""
+
+
+def topic_named(name: str) -> Topic:
+    """The declaration of `name`, also of any queue's dispatch topic.
+
+    Raises:
+        UnknownTopic: no such topic is declared.
+    """
+    if name in TOPICS:
+        return TOPICS[name]
+    prefix, suffix = "penstock.executions.dispatch.", ".v1"
+    if name.startswith(prefix) and name.endswith(suffix):
+        return dispatch_topic(name[len(prefix) : -len(suffix)])
+    raise UnknownTopic(f"topic {name!r} is not declared in penstock_schemas.topics")

@@ -1,0 +1,111 @@
+"""The caller's arguments, checked before anything is sent.
+
+Accounts checks a request again, because other producers reach the topic without this package; here the caller
+learns at once, with the argument's name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from penstock.errors import InvalidInput
+from penstock_schemas.records import SYSTEM_TENANT
+from penstock_schemas.records.base import Id, Name, TenantId
+from penstock_schemas.topics import DEFAULT_QUEUE
+
+SHOWN_CHARACTERS = 60
+"""Of a refused value in an error message; a 10 kB tenant id should not fill the screen."""
+MAX_TIMEOUT_S = 86_400
+MAX_ATTEMPTS = 100
+
+
+def _not_reserved(tenant: str) -> str:
+    if tenant == SYSTEM_TENANT:
+        raise ValueError("is reserved for the platform itself")
+    return tenant
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"is not valid Unicode text: {exc.reason} at character {exc.start}") from exc
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+CallerTenant = Annotated[TenantId, AfterValidator(_not_reserved)]
+CallerId = Annotated[Id, AfterValidator(_encodable)]
+Tokens = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class Arguments(BaseModel):
+    """Base of a call's arguments."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class RunArguments(Arguments):
+    """Arguments of `Client.submit`."""
+
+    tenant: CallerTenant
+    agent: Name
+    input: Text
+    request_id: CallerId
+    user: CallerId | None = None
+    model: CallerId | None = None
+    max_tokens: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
+    timeout_s: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] | None = None
+    queue: Name = DEFAULT_QUEUE
+    metadata: dict[Text, Text] = Field(default_factory=dict)
+
+
+class UsageArguments(Arguments):
+    """Arguments of `Client.record_usage`."""
+
+    tenant: CallerTenant
+    usage_id: CallerId
+    model: CallerId
+    input_tokens: Tokens
+    output_tokens: Tokens
+    cache_read_tokens: Tokens = 0
+    cache_write_tokens: Tokens = 0
+    reasoning_tokens: Tokens = 0
+    user: CallerId | None = None
+    agent: Name | None = None
+
+
+class TenantArguments(Arguments):
+    """Arguments of `Client.configure_tenant`."""
+
+    tenant: CallerTenant
+    tier: Name
+    concurrency: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    queue_limit: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
+    suspended: bool = False
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+def checked(kind: type[A], **values: Any) -> A:
+    """`values` as `kind`.
+
+    Raises:
+        InvalidInput: names the first argument that cannot be used, its value, and what is allowed.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as exc:
+        problem = exc.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        allowed = problem["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"{name} {_shown(problem['input'])}: {allowed}") from exc
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}… ({len(shown)} characters)"

@@ -1,0 +1,202 @@
+"""Every error Penstock raises on purpose, in one tree.
+
+PenstockError                        exit code 1
+├── ContractError                    a record, schema or topic does not fit the contract
+│   ├── UndecodableRecord            poison bytes from Kafka
+│   │   ├── BadFraming
+│   │   ├── UnknownSchemaId
+│   │   ├── ForeignSchema
+│   │   ├── BadPayload
+│   │   └── InvalidRecord
+│   ├── UnencodableRecord
+│   │   └── RecordTooLarge
+│   ├── UnknownTopic
+│   └── IncompatibleSchema
+├── UsageError                       exit code 2: the caller's argument or setting
+│   ├── InvalidInput
+│   ├── PayloadTooLarge
+│   └── MissingExtra                 a command whose packages are not installed
+├── RequestRejected                  exit code 3: accounts said no, with a reason
+├── Unreachable                      exit code 4
+│   ├── RegistryUnreachable
+│   ├── KafkaUnreachable
+│   ├── ClickHouseUnreachable
+│   └── ArtifactStoreUnreachable
+├── Unverifiable                     exit code 5: the facts are no longer there to check
+├── NotFound
+├── FollowTimeout
+├── AgentError                       raised inside an agent
+│   ├── RetryableAgentError
+│   ├── PermanentAgentError
+│   └── UnknownAgent
+└── StackError                       the embedded stack cannot start or stop
+    ├── PortTaken
+    ├── JavaMissing
+    ├── DiskFull
+    ├── DataFolderDamaged
+    ├── AlreadyRunning
+    └── ProcessFailed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from penstock_schemas.errors import (
+    BadFraming,
+    BadPayload,
+    ContractError,
+    ForeignSchema,
+    IncompatibleSchema,
+    InvalidRecord,
+    PenstockError,
+    RecordTooLarge,
+    RegistryUnreachable,
+    UndecodableRecord,
+    UnencodableRecord,
+    UnknownSchemaId,
+    UnknownTopic,
+    Unreachable,
+)
+
+__all__ = [
+    "AgentError",
+    "AlreadyRunning",
+    "ArtifactStoreUnreachable",
+    "BadFraming",
+    "BadPayload",
+    "ClickHouseUnreachable",
+    "ContractError",
+    "DataFolderDamaged",
+    "DiskFull",
+    "FollowTimeout",
+    "ForeignSchema",
+    "IncompatibleSchema",
+    "InvalidInput",
+    "InvalidRecord",
+    "JavaMissing",
+    "KafkaUnreachable",
+    "MissingExtra",
+    "NotFound",
+    "PayloadTooLarge",
+    "PenstockError",
+    "PermanentAgentError",
+    "PortTaken",
+    "ProcessFailed",
+    "RecordTooLarge",
+    "RegistryUnreachable",
+    "RequestRejected",
+    "RetryableAgentError",
+    "StackError",
+    "UndecodableRecord",
+    "UnencodableRecord",
+    "UnknownAgent",
+    "UnknownSchemaId",
+    "UnknownTopic",
+    "Unreachable",
+    "Unverifiable",
+    "UsageError",
+]
+
+
+class UsageError(PenstockError):
+    """The caller's argument or setting cannot be used; the message names it."""
+
+    exit_code = 2
+
+
+class InvalidInput(UsageError):
+    """An argument that breaks the contract before anything was sent."""
+
+
+class PayloadTooLarge(UsageError):
+    """An inline payload above the limit where no artifact store is configured to take it."""
+
+
+class MissingExtra(UsageError):
+    """A command needs packages of an extra that is not installed; the message names the extra."""
+
+
+class RequestRejected(PenstockError):
+    """Accounts rejected the request. `reason` is the machine-readable code, `detail` says more."""
+
+    exit_code = 3
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class KafkaUnreachable(Unreachable):
+    """No broker answered at the configured addresses."""
+
+
+class ClickHouseUnreachable(Unreachable):
+    """ClickHouse did not answer at the configured address."""
+
+
+class ArtifactStoreUnreachable(Unreachable):
+    """The artifact store could not be read or written."""
+
+
+class Unverifiable(PenstockError):
+    """The records needed for a check are no longer on Kafka."""
+
+    exit_code = 5
+
+
+class NotFound(PenstockError):
+    """No such execution, tenant or dead letter is known yet."""
+
+
+class FollowTimeout(PenstockError):
+    """The execution did not end within the time the caller allowed for following it."""
+
+
+class AgentError(PenstockError):
+    """Raised by an agent or about one; `retryable` decides whether another attempt may follow."""
+
+    retryable: ClassVar[bool] = False
+
+
+class RetryableAgentError(AgentError):
+    """The agent failed in a way that another attempt may cure."""
+
+    retryable = True
+
+
+class PermanentAgentError(AgentError):
+    """The agent failed in a way that no other attempt will cure."""
+
+
+class UnknownAgent(AgentError):
+    """No agent of that type is registered in this worker; the message lists those that are."""
+
+
+class StackError(PenstockError):
+    """The embedded stack cannot start, run or stop."""
+
+
+class PortTaken(StackError):
+    """Another process listens on a port the stack was told to use."""
+
+
+class JavaMissing(StackError):
+    """No Java 17 or newer, or no Maven to fetch the broker with; the message has the command to run."""
+
+
+class DiskFull(StackError):
+    """Too little free space in the state folder for the stack to start safely."""
+
+
+class DataFolderDamaged(StackError):
+    """The state folder is half-written, of another version, or not a folder of ours."""
+
+
+class AlreadyRunning(StackError):
+    """Another `penstock up` owns this state folder."""
+
+
+class ProcessFailed(StackError):
+    """A process of the stack did not become healthy; the message has the end of its log."""

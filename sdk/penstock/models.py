@@ -1,0 +1,141 @@
+"""What the client returns: plain frozen values. Money is integer nano-USD; dollars are for display."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from penstock.money import usd_text
+
+
+class Value(BaseModel):
+    """Base of everything the client returns."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Cursor(Value):
+    """Where to read on: the next offsets in the two partitions that carry one execution.
+
+    The partitions themselves follow from the execution's id.
+    """
+
+    events_offset: int
+    progress_offset: int
+
+
+class Submission(Value):
+    """A request that Kafka has acknowledged."""
+
+    execution_id: str
+    """hash(tenant_id, request_id): the same request gives the same one."""
+    tenant_id: str
+    request_id: str
+    event_id: str
+    """Identity of this very record; a `RequestRefused` names it."""
+    cursor: Cursor
+    """Captured before the request was sent, so nothing about it lies before."""
+    named_by_caller: bool = False
+    """The request id is the caller's own: an earlier submission may already have been answered."""
+
+
+class Execution(Value):
+    """The state of one execution, as far as ClickHouse has loaded its events."""
+
+    execution_id: str
+    tenant_id: str
+    request_id: str
+    user_id: str | None
+    agent_type: str
+    model: str | None
+    status: str
+    """queued, admitted, running, completed, failed, timed_out or rejected."""
+    attempts: int
+    output: str | None
+    error_type: str | None
+    error_message: str | None
+    reason: str | None
+    """Why it was rejected."""
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cost_nanousd: int
+
+    @property
+    def cost_usd(self) -> str:
+        """USD with six decimals, for display."""
+        return usd_text(self.cost_nanousd)
+
+
+class BillLine(Value):
+    """What one model cost a tenant in one accounting month."""
+
+    model: str
+    calls: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    cost_nanousd: int
+
+    @property
+    def cost_usd(self) -> str:
+        """USD with six decimals, for display."""
+        return usd_text(self.cost_nanousd)
+
+
+class Bill(Value):
+    """A tenant's bill of one accounting month."""
+
+    tenant_id: str
+    period: str
+    """YYYY-MM, UTC."""
+    lines: tuple[BillLine, ...]
+    quarantined_calls: int
+    """Calls that are on no bill yet, because their price is not known."""
+
+    @property
+    def total_nanousd(self) -> int:
+        return sum(line.cost_nanousd for line in self.lines)
+
+    @property
+    def total_usd(self) -> str:
+        """USD with six decimals, for display; rounded once, from the exact total."""
+        return usd_text(self.total_nanousd)
+
+
+class Tenant(Value):
+    """A tenant's limits in force."""
+
+    tenant_id: str
+    tier: str
+    concurrency: int
+    """Executions admitted at once."""
+    queue_limit: int
+    """Executions that may wait."""
+    suspended: bool
+
+
+class DeadLetterEntry(Value):
+    """A record that could not be used, where it was and why."""
+
+    event_id: str
+    tenant_id: str
+    occurred_at: datetime
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    error_code: str
+    error_message: str
+    stage: str
+    value_size: int
+    """Bytes of the whole value; `value` holds at most the first 64 KiB."""
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte of the value was kept, so that it can be replayed."""
+        return self.value is not None and len(self.value) == self.value_size

@@ -1,0 +1,137 @@
+"""Writing: requests, usage from outside, and an operator's commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+from uuid import uuid4
+
+from aiokafka import TopicPartition
+
+from penstock.arguments import RunArguments, TenantArguments, UsageArguments
+from penstock.connecting import Connections
+from penstock.errors import KafkaUnreachable, PayloadTooLarge
+from penstock.models import Cursor, Submission
+from penstock_schemas import records as r
+from penstock_schemas.ids import execution_id
+from penstock_schemas.topics import (
+    ACCOUNTS_COMMANDS,
+    ACCOUNTS_REQUESTS,
+    EXECUTIONS_EVENTS,
+    EXECUTIONS_PROGRESS,
+    MAX_INLINE_BYTES,
+    MAX_REQUEST_INPUT_BYTES,
+    Topic,
+)
+
+
+class PayloadStore(Protocol):
+    """Where payloads above 32 KiB go; `penstock.artifacts.ArtifactStore` is one."""
+
+    async def put(self, data: bytes) -> r.PayloadRef: ...
+
+    async def get(self, ref: r.PayloadRef) -> bytes: ...
+
+
+class Submitting:
+    """Puts a client's records on Kafka.
+
+    Args:
+        connections: to Kafka and the registry.
+        payloads: takes inputs above 32 KiB; None where none is configured.
+    """
+
+    def __init__(self, connections: Connections, payloads: PayloadStore | None) -> None:
+        self._connections = connections
+        self._payloads = payloads
+
+    async def submit(self, run: RunArguments, *, named_by_caller: bool) -> Submission:
+        """Request one execution.
+
+        1. The input goes to the artifact store where it is large. A crash after this leaves an unused blob.
+        2. The end offsets of the execution's two partitions are captured. A crash after this leaves nothing.
+        3. The request is sent and acknowledged by all in-sync replicas. A crash between sending and the
+           acknowledgement leaves the caller not knowing; the same request id may be sent again, and is
+           answered once.
+
+        Raises:
+            PayloadTooLarge: above 256 KiB and no artifact store.
+            Unreachable: Kafka, the registry or the artifact store.
+        """
+        inline, ref = await self._payload(run.input)
+        request = r.RequestExecution(
+            event_id=str(uuid4()),  # not derived: two different requests under one id must differ
+            tenant_id=run.tenant,
+            occurred_at=now_us(),
+            request_id=run.request_id,
+            user_id=run.user,
+            agent_type=run.agent,
+            model=run.model,
+            input=inline,
+            input_ref=ref,
+            max_tokens=run.max_tokens,
+            timeout_s=run.timeout_s,
+            max_attempts=run.max_attempts,
+            queue=run.queue,
+            metadata=run.metadata,
+        )
+        execution = execution_id(run.tenant, run.request_id)
+        cursor = await self.cursor_now(execution)
+        try:
+            await self.produce(ACCOUNTS_REQUESTS, request)
+        except KafkaUnreachable as exc:
+            raise KafkaUnreachable(
+                f"{exc} The request may or may not have arrived: submit it again with "
+                f"request_id {run.request_id!r}, and it is answered once."
+            ) from exc
+        return Submission(
+            execution_id=execution,
+            tenant_id=run.tenant,
+            request_id=run.request_id,
+            event_id=request.event_id,
+            cursor=cursor,
+            named_by_caller=named_by_caller,
+        )
+
+    async def record_usage(self, usage: UsageArguments) -> None:
+        """Report one provider call made outside Penstock; charged once per `usage_id`."""
+        await self.produce(
+            ACCOUNTS_REQUESTS,
+            r.RecordUsage(
+                event_id=str(uuid4()),
+                tenant_id=usage.tenant,
+                occurred_at=now_us(),
+                usage_id=usage.usage_id,
+                user_id=usage.user,
+                agent_type=usage.agent,
+                model=usage.model,
+                input_tokens=usage.input_tokens,
+                cache_read_tokens=usage.cache_read_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+            ),
+        )
+
+    async def configure_tenant(self, tenant: TenantArguments) -> None:
+        """Operator: create or change a tenant."""
+        await self.produce(
+            ACCOUNTS_COMMANDS,
+            r.ConfigureTenant(
+                event_id=str(uuid4()),
+                tenant_id=tenant.tenant,
+                occurred_at=now_us(),
+                tier=tenant.tier,
+                concurrency=tenant.concurrency,
+                queue_limit=tenant.queue_limit,
+                suspended=tenant.suspended,
+            ),
+        )
+
+    async def cursor_now(self, execution: str) -> Cursor:
+        """Where a reader of `execution` that wants only what is still to come starts."""
+        events = await self.partition_of(EXECUTIONS_EVENTS, execution)
+        progress = await self.partition_of(EXECUTIONS_PROGRESS, execution)
+        ends = await self._connections.end_offsets([events, progress])
+        return Cursor(events_offset=ends[events], progress_offset=ends[progress])

@@ -1,0 +1,1 @@
+"""What runs beside the streams: the embedded stack, pricing, ClickHouse administration, audit, topic creation."""

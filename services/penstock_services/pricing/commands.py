@@ -1,0 +1,37 @@
+"""`penstock prices`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from penstock_services.pricing import BUILTIN_PRICES, format_usd
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `prices` to the command line."""
+    prices = typer.Typer(help="What a token costs.", no_args_is_help=True)
+    prices.command("list")(list_prices)
+    app.add_typer(prices, name="prices")
+
+
+def list_prices(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """The prices in force, in USD per million tokens."""
+    if as_json:
+        print(json.dumps([asdict(price) for price in BUILTIN_PRICES.values()]))
+        return
+    table = Table("model", "input", "cache read", "cache write", "output", "version", title="USD per million tokens")
+    for price in BUILTIN_PRICES.values():
+        amounts = (
+            price.input_nanousd_per_mtok,
+            price.cache_read_nanousd_per_mtok,
+            price.cache_write_nanousd_per_mtok,
+            price.output_nanousd_per_mtok,
+        )
+        table.add_row(price.model, *(format_usd(amount, 2) for amount in amounts), price.version)
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""The stages (accounts, executions) and the exactly-once task they run in."""

@@ -1,0 +1,1 @@
+"""Accounts: admission, concurrency and charging. One writer per tenant."""

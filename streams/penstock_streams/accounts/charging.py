@@ -1,0 +1,64 @@
+"""From one report of usage to one ledger line, or to quarantine. Pure."""
+
+from __future__ import annotations
+
+from penstock_schemas.records import RecordUsage, UsageCharged, UsageQuarantined
+from penstock_services.pricing import PriceList, Tokens, cost_nanousd
+from penstock_streams.accounts.validation import CLOCK_AHEAD_US, CLOCK_BEHIND_US
+from penstock_streams.kit import Event
+from penstock_streams.timing import month_start_us, period_of
+
+MAX_CALL_TOKENS = 10**12
+"""Per bucket and call; above it the number is a mistake, and a bill with it would be one too."""
+
+
+def accounting_period(occurred_us: int, received_us: int) -> str:
+    """The month a call is billed in: when it happened if the clock is credible, else when it arrived."""
+    credible = -CLOCK_BEHIND_US <= occurred_us - received_us <= CLOCK_AHEAD_US
+    return period_of(occurred_us if credible else received_us)
+
+
+def remembered_until_us(occurred_us: int, received_us: int) -> int:
+    """From here on a resent report of the same call is `too_old`, so its usage_id may be forgotten."""
+    return month_start_us(max(occurred_us, received_us), 2)
+
+
+def charge(usage: RecordUsage, event: Event, prices: PriceList) -> UsageCharged | UsageQuarantined:
+    """The ledger line for a report not seen before.
+
+    Whatever cannot be charged now is quarantined, never dropped and never charged at $0.
+    """
+    call = usage.model_dump(exclude={"event_id", "occurred_at"})
+    call |= {
+        "occurred_at": usage.occurred_at,
+        "period": accounting_period(usage.occurred_at, event.timestamp),
+        "usage_topic": event.topic,
+        "usage_partition": event.partition,
+        "usage_offset": event.offset,
+    }
+    if usage.occurred_at < month_start_us(event.timestamp, -1):
+        detail = "happened before the previous month; a report this late may be a repeat nobody remembers"
+        return UsageQuarantined(**call, reason="too_old", detail=detail)
+    if problem := _problem_with_counts(usage):
+        return UsageQuarantined(**call, reason="invalid_usage", detail=problem)
+    price = prices.get(usage.model)
+    if price is None:
+        detail = f"model {usage.model[:80]!r} has no price; see: penstock prices list"
+        return UsageQuarantined(**call, reason="unknown_model", detail=detail)
+    tokens = Tokens(
+        input=usage.input_tokens,
+        cache_read=usage.cache_read_tokens,
+        cache_write=usage.cache_write_tokens,
+        output=usage.output_tokens,
+    )
+    return UsageCharged(**call, cost_nanousd=cost_nanousd(tokens, price), price_version=price.version)
+
+
+def _problem_with_counts(usage: RecordUsage) -> str | None:
+    for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"):
+        count = getattr(usage, name)
+        if not 0 <= count <= MAX_CALL_TOKENS:
+            return f"{name} must be 0 to {MAX_CALL_TOKENS}, was {count}"
+    if usage.reasoning_tokens > usage.output_tokens:
+        return f"reasoning_tokens {usage.reasoning_tokens} exceed output_tokens {usage.output_tokens}"
+    return None

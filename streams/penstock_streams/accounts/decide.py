@@ -1,0 +1,220 @@
+"""What accounts decides. Pure: rows, one event or due timer, the time; out come rows, records and timers.
+
+A request is answered once per request_id: rejected, queued, or admitted. Admitted executions count against
+the tenant's concurrency until executions settles them; then the next in arrival order is admitted. Usage is
+charged or quarantined once per usage_id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from penstock_schemas import ids, topics
+from penstock_schemas import records as r
+from penstock_streams.accounts import model as m
+from penstock_streams.accounts.charging import charge, remembered_until_us
+from penstock_streams.accounts.policy import Policy, limits_of
+from penstock_streams.accounts.validation import (
+    DEFAULT_ATTEMPTS,
+    DEFAULT_TIMEOUT_S,
+    Problem,
+    problem_with,
+    request_digest,
+)
+from penstock_streams.kit import Decision, Event, Output, Row, Rows, Timer, TimerDue
+from penstock_streams.timing import DAY_US
+from penstock_streams.work import Work
+
+ANSWERS_KEPT_US = 7 * DAY_US
+RELEASED_AT_ONCE = 100
+"""Most queued requests one event releases; the rest follow as those settle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The stage's decide function, bound to the operator's policy."""
+
+    policy: Policy
+
+    def __call__(self, rows: Rows, event: Event | TimerDue, now: int) -> Decision:
+        if isinstance(event, TimerDue):
+            return Decision(deletes=[event.name])  # every timer here is the end of a remembered key
+        match event.record:
+            case r.RequestExecution() as request:
+                return self._request(rows, request, event)
+            case r.SettleExecution() as settled:
+                return self._settle(rows, settled, event)
+            case r.RecordUsage() as usage:
+                return self._usage(rows, usage, event)
+            case r.ConfigureTenant() as command:
+                return self._configure(rows, command)
+        raise TypeError(f"accounts does not handle {type(event.record).__name__}")
+
+    def _request(self, rows: Rows, request: r.RequestExecution, event: Event) -> Decision:
+        execution_id = ids.execution_id(request.tenant_id, request.request_id)
+        key, digest = m.answer_key(execution_id), request_digest(request)
+        if answer := rows.get(key, m.Answer):
+            return Decision() if answer.request_digest == digest else _refused(request, execution_id)
+
+        tenant = self._tenant(rows, request.tenant_id)
+        problem = problem_with(request, event.timestamp, self.policy.queues) or _problem_with_tenant(tenant)
+        if problem or tenant is None:
+            return _rejected(request, execution_id, digest, problem or _UNKNOWN_TENANT, event.timestamp)
+
+        work = Work.requested(
+            request,
+            execution_id,
+            timeout_s=request.timeout_s or DEFAULT_TIMEOUT_S,
+            max_attempts=request.max_attempts or DEFAULT_ATTEMPTS,
+        )
+        decision = Decision()
+        if tenant.active < tenant.concurrency and not tenant.waiting:
+            decision.puts[key] = m.Answer(digest, "admitted")
+            decision.outputs += _admitted(work, tenant)
+            tenant = msgspec.structs.replace(tenant, active=tenant.active + 1)
+        else:
+            decision.puts[key] = m.Answer(digest, "queued")
+            decision.puts[m.waiting_key(request.tenant_id, tenant.tail)] = m.Waiting(work)
+            queued = r.ExecutionQueued(
+                **work.identity(), model=work.model, queue=work.queue, position=tenant.tail
+            )
+            decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, queued))
+            tenant = msgspec.structs.replace(tenant, tail=tenant.tail + 1)
+        decision.puts[m.tenant_key(request.tenant_id)] = tenant
+        return decision
+
+    def _settle(self, rows: Rows, settled: r.SettleExecution, event: Event) -> Decision:
+        key = m.answer_key(settled.execution_id)
+        answer = rows.get(key, m.Answer)
+        tenant = self._tenant(rows, settled.tenant_id)
+        if answer is None or answer.state != "admitted" or tenant is None:
+            return Decision()  # settled before: a slot is freed once
+        forget = Timer(key, event.timestamp + ANSWERS_KEPT_US)
+        decision = Decision(puts={key: msgspec.structs.replace(answer, state="settled")}, timers=[forget])
+        freed = msgspec.structs.replace(tenant, active=tenant.active - 1)
+        _release(rows, settled.tenant_id, freed, decision)
+        return decision
+
+    def _configure(self, rows: Rows, command: r.ConfigureTenant) -> Decision:
+        limits = limits_of(command.tier)
+        before = self._tenant(rows, command.tenant_id)
+        tenant = m.Tenant(
+            tier=command.tier,
+            concurrency=limits.concurrency if command.concurrency is None else max(0, command.concurrency),
+            queue_limit=limits.queue_limit if command.queue_limit is None else max(0, command.queue_limit),
+            suspended=command.suspended,
+            active=before.active if before else 0,
+            head=before.head if before else 0,
+            tail=before.tail if before else 0,
+        )
+        configured = r.TenantConfigured(
+            tenant_id=command.tenant_id,
+            tier=tenant.tier,
+            concurrency=tenant.concurrency,
+            queue_limit=tenant.queue_limit,
+            suspended=tenant.suspended,
+        )
+        decision = Decision(outputs=[Output(topics.ACCOUNTS_EVENTS, configured)])
+        _release(rows, command.tenant_id, tenant, decision)
+        return decision
+
+    def _usage(self, rows: Rows, usage: r.RecordUsage, event: Event) -> Decision:
+        key = m.counted_key(usage.tenant_id, usage.usage_id)
+        if rows.get(key, m.Counted):
+            return Decision()
+        line = charge(usage, event, self.policy.prices)
+        return Decision(
+            puts={key: m.Counted(line.period)},
+            outputs=[Output(topics.ACCOUNTS_EVENTS, line)],
+            timers=[Timer(key, remembered_until_us(usage.occurred_at, event.timestamp))],
+        )
+
+    def _tenant(self, rows: Rows, tenant_id: str) -> m.Tenant | None:
+        """The tenant's row; the default tier's limits for one nobody configured, where that is allowed."""
+        tenant = rows.get(m.tenant_key(tenant_id), m.Tenant)
+        if tenant is None and self.policy.default_tier is not None:
+            limits = limits_of(self.policy.default_tier)
+            return m.Tenant(self.policy.default_tier, limits.concurrency, limits.queue_limit, suspended=False)
+        return tenant
+
+
+_UNKNOWN_TENANT = Problem("unknown_tenant", "no such tenant is configured; see: penstock tenants set")
+
+
+def _problem_with_tenant(tenant: m.Tenant | None) -> Problem | None:
+    if tenant is None:
+        return _UNKNOWN_TENANT
+    if tenant.suspended:
+        return Problem("tenant_suspended", "the operator suspended this tenant")
+    if tenant.active >= tenant.concurrency and tenant.waiting >= tenant.queue_limit:
+        return Problem("queue_full", f"{tenant.waiting} requests of this tenant already wait")
+    return None
+
+
+def _admitted(work: Work, tenant: m.Tenant) -> list[Output]:
+    admitted = r.ExecutionAdmitted(
+        **work.identity(),
+        model=work.model,
+        queue=work.queue,
+        tier=tenant.tier,
+        timeout_s=work.timeout_s,
+        max_attempts=work.max_attempts,
+    )
+    start = r.StartExecution(**work.fields())
+    return [Output(topics.EXECUTIONS_EVENTS, admitted), Output(topics.EXECUTIONS_COMMANDS, start)]
+
+
+def _release(rows: Rows, tenant_id: str, tenant: m.Tenant, decision: Decision) -> None:
+    """Admit waiting requests into free slots, in arrival order, and put the tenant's row."""
+    puts: dict[str, Row] = {}
+    for _ in range(RELEASED_AT_ONCE):
+        if tenant.suspended or not tenant.waiting or tenant.active >= tenant.concurrency:
+            break
+        key = m.waiting_key(tenant_id, tenant.head)
+        waiting = rows.get(key, m.Waiting)
+        if waiting is None:
+            raise LookupError(f"{key} is missing between head and tail of {tenant_id}")
+        answer_key = m.answer_key(waiting.work.execution_id)
+        answer = rows.get(answer_key, m.Answer)
+        if answer is None:
+            raise LookupError(f"{answer_key} is missing for a waiting request")
+        puts[answer_key] = msgspec.structs.replace(answer, state="admitted")
+        decision.deletes.append(key)
+        decision.outputs += _admitted(waiting.work, tenant)
+        tenant = msgspec.structs.replace(tenant, active=tenant.active + 1, head=tenant.head + 1)
+    decision.puts.update(puts)
+    decision.puts[m.tenant_key(tenant_id)] = tenant
+
+
+def _rejected(
+    request: r.RequestExecution, execution_id: str, digest: str, problem: Problem, received_us: int
+) -> Decision:
+    key = m.answer_key(execution_id)
+    rejected = r.ExecutionRejected(
+        tenant_id=request.tenant_id,
+        execution_id=execution_id,
+        request_id=request.request_id,
+        user_id=request.user_id,
+        agent_type=request.agent_type[:128],
+        reason=problem.reason,
+        detail=problem.detail,
+    )
+    return Decision(
+        puts={key: m.Answer(digest, "rejected")},
+        outputs=[Output(topics.EXECUTIONS_EVENTS, rejected)],
+        timers=[Timer(key, received_us + ANSWERS_KEPT_US)],
+    )
+
+
+def _refused(request: r.RequestExecution, execution_id: str) -> Decision:
+    refused = r.RequestRefused(
+        tenant_id=request.tenant_id,
+        execution_id=execution_id,
+        request_id=request.request_id,
+        refused_event_id=request.event_id,
+        reason="duplicate_mismatch",
+        detail="this request_id was already used for a request with another body",
+    )
+    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused)])

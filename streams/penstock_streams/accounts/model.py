@@ -1,0 +1,65 @@
+"""What accounts keeps, one partition's tenants side by side. Keys name the kind of row, then its identity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from penstock_streams.kit import Row
+from penstock_streams.work import Work
+
+
+class Tenant(Row, frozen=True, tag="tenant"):
+    """A tenant's limits in force, and how much of them is used."""
+
+    tier: str
+    concurrency: int
+    queue_limit: int
+    suspended: bool
+    active: int = 0
+    """Executions admitted and not settled."""
+    head: int = 0
+    """Arrival number of the first waiting request."""
+    tail: int = 0
+    """Arrival number the next waiting request gets."""
+
+    @property
+    def waiting(self) -> int:
+        return self.tail - self.head
+
+
+class Answer(Row, frozen=True, tag="answer"):
+    """What a request was told; kept so that the same request_id is answered once."""
+
+    request_digest: str
+    state: Literal["admitted", "queued", "rejected", "settled"]
+
+
+class Waiting(Row, frozen=True, tag="waiting"):
+    """A request in its tenant's queue."""
+
+    work: Work
+
+
+class Counted(Row, frozen=True, tag="counted"):
+    """A usage_id that was charged or quarantined; a second report of it changes nothing."""
+
+    period: str
+
+
+ROW_TYPES = (Tenant, Answer, Waiting, Counted)
+
+
+def tenant_key(tenant_id: str) -> str:
+    return f"tenant/{tenant_id}"
+
+
+def answer_key(execution_id: str) -> str:
+    return f"answer/{execution_id}"
+
+
+def waiting_key(tenant_id: str, number: int) -> str:
+    return f"waiting/{tenant_id}/{number}"
+
+
+def counted_key(tenant_id: str, usage_id: str) -> str:
+    return f"counted/{tenant_id}/{usage_id}"

@@ -1,0 +1,41 @@
+"""Limits by tier and what the operator decides once for the platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from penstock_schemas.topics import DEFAULT_QUEUE
+from penstock_services.pricing import BUILTIN_PRICES, PriceList
+
+
+@dataclass(frozen=True, slots=True)
+class TierLimits:
+    """Limits of a tier where a tenant has none of its own."""
+
+    concurrency: int
+    """Executions admitted at once."""
+    queue_limit: int
+    """Executions that may wait."""
+
+
+TIERS = {
+    "free": TierLimits(concurrency=5, queue_limit=1_000),
+    "pro": TierLimits(concurrency=20, queue_limit=5_000),
+    "enterprise": TierLimits(concurrency=100, queue_limit=50_000),
+}
+
+
+def limits_of(tier: str) -> TierLimits:
+    """A tier's limits; an unknown tier has those of free."""
+    return TIERS.get(tier, TIERS["free"])
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The platform operator's choices."""
+
+    default_tier: str | None = "free"
+    """Tier of a tenant nobody configured; None rejects it as `unknown_tenant`."""
+    queues: frozenset[str] = frozenset({DEFAULT_QUEUE})
+    prices: PriceList = field(default_factory=lambda: BUILTIN_PRICES)
+    """Prices by model name; usage of a model without one is quarantined."""

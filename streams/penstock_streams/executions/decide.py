@@ -1,0 +1,348 @@
+"""What executions decides. Pure: rows, one event or due timer, the time; out come rows, records and timers.
+
+    dispatched ── claim ──> running ── completed | failed | timed out ──> ended
+        ^                      │
+        └──── retrying <───────┘  lost, retryable or handed back: epoch + 1
+
+A dispatch is a hint that repeats; the claim decides who runs. Every answer names the epoch; whatever names
+another one is stale and changes nothing. The first terminal state is the only one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from penstock_schemas import records as r
+from penstock_schemas import topics
+from penstock_streams.executions import leases
+from penstock_streams.executions import model as m
+from penstock_streams.executions.policy import LeaseTimes
+from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
+from penstock_streams.timing import SECOND_US
+from penstock_streams.work import Work
+
+replace = msgspec.structs.replace
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """The stage's decide function, bound to the operator's times."""
+
+    times: LeaseTimes
+
+    def __call__(self, rows: Rows, event: Event | TimerDue, now: int) -> Decision:
+        if isinstance(event, TimerDue):
+            return self._timer(rows, event.name, now)
+        match event.record:
+            case r.StartExecution() as command:
+                return self._start(rows, command, now)
+            case r.ClaimLease() as claim:
+                return self._claim(rows, claim, now)
+            case r.Heartbeat() as heartbeat:
+                return self._heartbeat(rows, heartbeat, now)
+            case r.FinishAttempt() as finish:
+                return self._finish(rows, finish, now)
+        raise TypeError(f"executions does not handle {type(event.record).__name__}")
+
+    def _timer(self, rows: Rows, name: str, now: int) -> Decision:
+        kind, _, identity = name.partition("/")
+        match kind:
+            case "dispatch":
+                return self._repeat(rows, identity, now)
+            case "retry":
+                return self._retry(rows, identity, now)
+            case "deadline":
+                return self._deadline(rows, identity, now)
+            case "leases":
+                return self._expire(rows, identity, now)
+            case "execution":
+                return Decision(deletes=[name])  # an ended execution has been remembered long enough
+        raise ValueError(f"executions has no timer {name!r}")
+
+    # Commands
+
+    def _start(self, rows: Rows, command: r.StartExecution, now: int) -> Decision:
+        if rows.get(m.execution_key(command.execution_id), m.Execution):
+            return Decision()
+        work = Work.of(command)
+        decision = Decision(puts={m.assignment_key(work.execution_id): m.Assignment(work)})
+        self._dispatch(work, m.Execution(command.tenant_id, "dispatched", epoch=1), now, decision)
+        return decision
+
+    def _claim(self, rows: Rows, claim: r.ClaimLease, now: int) -> Decision:
+        execution = rows.get(m.execution_key(claim.execution_id), m.Execution)
+        refusal = _refusal(execution, claim)
+        if refusal or execution is None:
+            return Decision(outputs=[_denied(claim, refusal or "unknown")])
+        pair = (claim.execution_id, claim.epoch)
+        decision = Decision()
+        if execution.state == "dispatched":
+            work = _work(rows, claim.execution_id)
+            execution = replace(
+                execution,
+                state="running",
+                attempts=execution.attempts + 1,
+                worker_id=claim.worker_id,
+                claim_id=claim.claim_id,
+                deadline_at=now + work.timeout_s * SECOND_US,
+            )
+            decision.puts[m.execution_key(claim.execution_id)] = execution
+            decision.timers += [
+                Timer(f"dispatch/{claim.execution_id}", None),
+                Timer(f"deadline/{claim.execution_id}", execution.deadline_at + self.times.deadline_slack_us),
+            ]
+            started = r.AttemptStarted(
+                tenant_id=work.tenant_id,
+                execution_id=claim.execution_id,
+                epoch=claim.epoch,
+                worker_id=claim.worker_id,
+                deadline_at=execution.deadline_at,
+            )
+            decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, started))
+        leases.grant(rows, claim.worker_id, pair, now + self.times.hold_us, decision)
+        granted = r.LeaseGranted(
+            tenant_id=execution.tenant_id,
+            execution_id=claim.execution_id,
+            epoch=claim.epoch,
+            worker_id=claim.worker_id,
+            claim_id=claim.claim_id,
+            hold_ms=self.times.hold_us // 1000,
+            deadline_at=execution.deadline_at,
+        )
+        decision.outputs.append(Output(topics.EXECUTIONS_LEASES, granted))
+        return decision
+
+    def _heartbeat(self, rows: Rows, heartbeat: r.Heartbeat, now: int) -> Decision:
+        decision, worker_id = Decision(), heartbeat.worker_id
+        listed = [(lease.execution_id, lease.epoch) for lease in heartbeat.leases]
+        for pair in leases.renew(rows, worker_id, listed, now + self.times.hold_us, decision):
+            execution = rows.get(m.execution_key(pair[0]), m.Execution)
+            tenant_id = execution.tenant_id if execution else heartbeat.tenant_id
+            decision.outputs.append(_revoked(tenant_id, worker_id, pair, _why_not_held(execution, pair)))
+        confirmed = r.LeaseConfirmed(
+            tenant_id=heartbeat.tenant_id,
+            worker_id=worker_id,
+            partition=heartbeat.partition,
+            heartbeat_seq=heartbeat.heartbeat_seq,
+        )
+        decision.outputs.append(Output(topics.EXECUTIONS_LEASES, confirmed))
+        return decision
+
+    def _finish(self, rows: Rows, finish: r.FinishAttempt, now: int) -> Decision:
+        execution = rows.get(m.execution_key(finish.execution_id), m.Execution)
+        if (
+            execution is None
+            or execution.state != "running"
+            or (execution.epoch, execution.worker_id) != (finish.epoch, finish.worker_id)
+        ):
+            return Decision(outputs=[_stale(finish, execution)])
+        work, decision = _work(rows, finish.execution_id), Decision()
+        leases.release(rows, finish.worker_id, (finish.execution_id, finish.epoch), decision)
+        ending = {**work.identity(), "epoch": finish.epoch, "attempts": execution.attempts}
+        ending["last_seq"] = finish.last_seq
+        match finish.status:
+            case "completed":
+                completed = r.ExecutionCompleted(**ending, output=finish.output, output_ref=finish.output_ref)
+                self._end(execution, completed, "completed", now, decision)
+            case "timed_out":
+                timed_out = r.ExecutionTimedOut(**ending, timeout_s=work.timeout_s)
+                self._end(execution, timed_out, "timed_out", now, decision)
+            case "handed_back":
+                execution = replace(execution, attempts=execution.attempts - 1)
+                decision.outputs.append(_lost(execution, finish.execution_id, "handed_back"))
+                self._dispatch(work, _next_attempt(execution), now, decision)
+            case "failed":
+                error_type, message = finish.error_type or "unknown", finish.error_message or ""
+                if finish.retryable and execution.attempts < work.max_attempts:
+                    failed = r.AttemptFailed(
+                        tenant_id=work.tenant_id,
+                        execution_id=finish.execution_id,
+                        epoch=finish.epoch,
+                        worker_id=finish.worker_id,
+                        error_type=error_type,
+                        error_message=message,
+                        retry_at=now + self.times.retry_after_us(finish.execution_id, execution.attempts),
+                    )
+                    decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, failed))
+                    self._retry_later(execution, finish.execution_id, now, decision)
+                else:
+                    final = r.ExecutionFailed(**ending, error_type=error_type, error_message=message)
+                    self._end(execution, final, "failed", now, decision)
+        return decision
+
+    # Timers
+
+    def _repeat(self, rows: Rows, execution_id: str, now: int) -> Decision:
+        execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
+        if execution and execution.state == "dispatched":
+            again = replace(execution, dispatch_seq=execution.dispatch_seq + 1)
+            self._dispatch(_work(rows, execution_id), again, now, decision)
+        return decision
+
+    def _retry(self, rows: Rows, execution_id: str, now: int) -> Decision:
+        execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
+        if execution and execution.state == "retrying":
+            self._dispatch(_work(rows, execution_id), replace(execution, state="dispatched"), now, decision)
+        return decision
+
+    def _deadline(self, rows: Rows, execution_id: str, now: int) -> Decision:
+        execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
+        if execution and execution.state == "running" and execution.deadline_at <= now:
+            work, pair = _work(rows, execution_id), (execution_id, execution.epoch)
+            leases.release(rows, execution.worker_id, pair, decision)
+            decision.outputs.append(_revoked(work.tenant_id, execution.worker_id, pair, "timed_out"))
+            timed_out = r.ExecutionTimedOut(
+                **work.identity(),
+                epoch=execution.epoch,
+                attempts=execution.attempts,
+                timeout_s=work.timeout_s,
+                last_seq=0,  # only the worker knows, and it did not say
+            )
+            self._end(execution, timed_out, "timed_out", now, decision)
+        return decision
+
+    def _expire(self, rows: Rows, worker_id: str, now: int) -> Decision:
+        decision = Decision()
+        for lease in leases.expire(rows, worker_id, now, decision):
+            execution = rows.get(m.execution_key(lease.execution_id), m.Execution)
+            if execution is None or execution.state != "running" or execution.epoch != lease.epoch:
+                continue
+            decision.outputs.append(_lost(execution, lease.execution_id, "lease_expired"))
+            work = _work(rows, lease.execution_id)
+            if execution.attempts < work.max_attempts:
+                self._retry_later(execution, lease.execution_id, now, decision)
+                continue
+            failed = r.ExecutionFailed(
+                **work.identity(),
+                epoch=execution.epoch,
+                attempts=execution.attempts,
+                error_type="attempts_exhausted",
+                error_message=f"all {execution.attempts} attempts were lost with their workers",
+                last_seq=0,
+            )
+            self._end(execution, failed, "failed", now, decision)
+        return decision
+
+    # Transitions
+
+    def _dispatch(self, work: Work, execution: m.Execution, now: int, decision: Decision) -> None:
+        """Offer the current epoch to whoever has a free slot, and come back if nobody claims it."""
+        due = now + self.times.repeat_after_us(execution.dispatch_seq)
+        decision.puts[m.execution_key(work.execution_id)] = execution
+        decision.timers += [
+            Timer(f"deadline/{work.execution_id}", None),
+            Timer(f"dispatch/{work.execution_id}", due),
+        ]
+        hint = r.ExecutionDispatched(**work.fields(), epoch=execution.epoch, dispatch_seq=execution.dispatch_seq)
+        decision.outputs.append(Output(topics.dispatch_topic(work.queue), hint))
+
+    def _retry_later(self, execution: m.Execution, execution_id: str, now: int, decision: Decision) -> None:
+        due = now + self.times.retry_after_us(execution_id, execution.attempts)
+        decision.puts[m.execution_key(execution_id)] = replace(_next_attempt(execution), state="retrying")
+        decision.timers += [Timer(f"deadline/{execution_id}", None), Timer(f"retry/{execution_id}", due)]
+
+    def _end(
+        self, execution: m.Execution, event: r.TerminalEvent, status: str, now: int, decision: Decision
+    ) -> None:
+        """The one terminal state: tell followers, let accounts settle, forget the work, remember the end."""
+        key = m.execution_key(event.execution_id)
+        settle = r.SettleExecution(
+            tenant_id=event.tenant_id,
+            execution_id=event.execution_id,
+            status=status,
+            accepted_epoch=event.epoch if status == "completed" else None,
+        )
+        decision.outputs += [Output(topics.EXECUTIONS_EVENTS, event), Output(topics.ACCOUNTS_COMMANDS, settle)]
+        decision.puts[key] = replace(execution, state="ended")
+        decision.deletes.append(m.assignment_key(event.execution_id))
+        decision.timers += [
+            Timer(f"deadline/{event.execution_id}", None),
+            Timer(key, now + self.times.ended_kept_us),
+        ]
+
+
+def _work(rows: Rows, execution_id: str) -> Work:
+    assignment = rows.get(m.assignment_key(execution_id), m.Assignment)
+    if assignment is None:
+        raise LookupError(f"the work of {execution_id} is missing though it has not ended")
+    return assignment.work
+
+
+def _next_attempt(execution: m.Execution) -> m.Execution:
+    return replace(
+        execution,
+        state="dispatched",
+        epoch=execution.epoch + 1,
+        dispatch_seq=1,
+        worker_id="",
+        claim_id="",
+        deadline_at=0,
+    )
+
+
+def _refusal(execution: m.Execution | None, claim: r.ClaimLease) -> str | None:
+    """Why a claim is denied; None where it is granted, also when it repeats one that was."""
+    if execution is None:
+        return "unknown"
+    if execution.state == "ended":
+        return "finished"
+    if claim.epoch != execution.epoch:
+        return "stale_epoch"
+    if execution.state == "retrying":
+        return "not_dispatched"
+    if execution.state == "running":
+        same = (execution.worker_id, execution.claim_id) == (claim.worker_id, claim.claim_id)
+        return None if same else "held"
+    return None
+
+
+def _why_not_held(execution: m.Execution | None, pair: leases.Pair) -> str:
+    if execution is None:
+        return "unknown"
+    if execution.state == "ended":
+        return "finished"
+    return "stale_epoch" if execution.epoch != pair[1] else "unknown"
+
+
+def _denied(claim: r.ClaimLease, reason: str) -> Output:
+    denied = r.LeaseDenied(
+        tenant_id=claim.tenant_id,
+        execution_id=claim.execution_id,
+        epoch=claim.epoch,
+        worker_id=claim.worker_id,
+        claim_id=claim.claim_id,
+        reason=reason,
+    )
+    return Output(topics.EXECUTIONS_LEASES, denied)
+
+
+def _revoked(tenant_id: str, worker_id: str, pair: leases.Pair, reason: str) -> Output:
+    revoked = r.LeaseRevoked(
+        tenant_id=tenant_id, execution_id=pair[0], epoch=pair[1], worker_id=worker_id, reason=reason
+    )
+    return Output(topics.EXECUTIONS_LEASES, revoked)
+
+
+def _lost(execution: m.Execution, execution_id: str, reason: str) -> Output:
+    lost = r.AttemptLost(
+        tenant_id=execution.tenant_id,
+        execution_id=execution_id,
+        epoch=execution.epoch,
+        worker_id=execution.worker_id,
+        reason=reason,
+    )
+    return Output(topics.EXECUTIONS_EVENTS, lost)
+
+
+def _stale(finish: r.FinishAttempt, execution: m.Execution | None) -> Output:
+    stale = r.StaleAttemptReported(
+        tenant_id=finish.tenant_id,
+        execution_id=finish.execution_id,
+        epoch=finish.epoch,
+        worker_id=finish.worker_id,
+        current_epoch=execution.epoch if execution else 0,
+        status=finish.status,
+    )
+    return Output(topics.EXECUTIONS_EVENTS, stale)

@@ -1,0 +1,79 @@
+"""What an agent is asked to do, as it lies in tables between two records that carry it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock_schemas.records import PayloadRef, RequestExecution, StartExecution
+
+
+class Ref(msgspec.Struct, frozen=True, array_like=True):
+    """A PayloadRef at rest."""
+
+    sha256: str
+    size: int
+    uri: str
+
+
+class Work(msgspec.Struct, frozen=True):
+    """The request, minus what only admission needs; immutable for the life of the execution."""
+
+    tenant_id: str
+    execution_id: str
+    request_id: str
+    user_id: str | None
+    agent_type: str
+    model: str | None
+    input: str | None
+    input_ref: Ref | None
+    max_tokens: int | None
+    timeout_s: int
+    max_attempts: int
+    queue: str
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, record: StartExecution) -> Work:
+        return cls(**_common(record), timeout_s=record.timeout_s, max_attempts=record.max_attempts)
+
+    @classmethod
+    def requested(cls, record: RequestExecution, execution_id: str, *, timeout_s: int, max_attempts: int) -> Work:
+        fields = _common(record) | {"execution_id": execution_id}
+        return cls(**fields, timeout_s=timeout_s, max_attempts=max_attempts)
+
+    def fields(self) -> dict[str, Any]:
+        """Field values for any record that carries the work."""
+        values = msgspec.structs.asdict(self)
+        if self.input_ref is not None:
+            ref = self.input_ref
+            values["input_ref"] = PayloadRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
+        return values
+
+    def identity(self) -> dict[str, Any]:
+        """Field values shared by every lifecycle event."""
+        return {
+            "tenant_id": self.tenant_id,
+            "execution_id": self.execution_id,
+            "request_id": self.request_id,
+            "user_id": self.user_id,
+            "agent_type": self.agent_type,
+        }
+
+
+def _common(record: RequestExecution | StartExecution) -> dict[str, Any]:
+    ref = record.input_ref
+    return {
+        "tenant_id": record.tenant_id,
+        "execution_id": getattr(record, "execution_id", ""),
+        "request_id": record.request_id,
+        "user_id": record.user_id,
+        "agent_type": record.agent_type,
+        "model": record.model,
+        "input": record.input,
+        "input_ref": Ref(ref.sha256, ref.size, ref.uri) if ref else None,
+        "max_tokens": record.max_tokens,
+        "queue": record.queue,
+        "metadata": record.metadata,
+    }
