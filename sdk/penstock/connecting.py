@@ -1,19 +1,17 @@
-"""One client's connections to Kafka and the registry: made on first use, kept, bounded in time, closed together."""
+"""One client's connections to Kafka: made on first use, kept, bounded in time, closed together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from penstock.errors import KafkaUnreachable, RegistryUnreachable, UnknownTopic
-from penstock.settings import KafkaSettings, RegistrySettings
-from penstock_schemas import records as r
-from penstock_schemas.codec import Codec, SchemaNotLoaded
-from penstock_schemas.registry import SchemaRegistry
+from penstock.errors import KafkaUnreachable, UnknownTopic
+from penstock.settings import KafkaSettings
+from penstock_schemas.routing import partition_for
 from penstock_schemas.topics import Topic
 
 GRACE_S = 2.0
@@ -22,82 +20,79 @@ FETCH_WAIT_MS = 100
 """How long a broker holds a fetch that finds nothing; also bounds how late a new position takes effect."""
 
 
-class Connections:
-    """Kafka producer, an offset reader and the codec of one client.
+class KafkaConnection:
+    """A producer and an offset reader, shared by everything one client does.
 
     Args:
-        kafka: addresses and credentials.
-        registry: address.
-        answer_within_s: how long any one server may keep a call waiting before it counts as unreachable.
+        settings: addresses and credentials.
+        answer_within_s: how long the cluster may keep a call waiting before it counts as unreachable.
     """
 
-    def __init__(self, kafka: KafkaSettings, registry: RegistrySettings, answer_within_s: float) -> None:
-        self._kafka = kafka
-        self._registry_settings = registry
+    def __init__(self, settings: KafkaSettings, answer_within_s: float) -> None:
+        self._settings = settings
         self._answer_within_s = answer_within_s
         self._open = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
-        self._offsets: AIOKafkaConsumer | None = None
-        self._registry_and_codec: tuple[SchemaRegistry, Codec] | None = None
-        self._writable: set[tuple[str, type[r.Record]]] = set()
+        self._offset_reader: AIOKafkaConsumer | None = None
 
     async def close(self) -> None:
         await self._open.aclose()
 
     @asynccontextmanager
-    async def reaching_kafka(self, doing: str) -> AsyncIterator[None]:
+    async def reaching(self, doing: str) -> AsyncIterator[None]:
         """Turns whatever aiokafka raises, and a missing answer, into `KafkaUnreachable`.
 
         Raises:
             UnknownTopic: the cluster has no such topic.
+            KafkaUnreachable: anything else that went wrong.
         """
-        where = f"Kafka at {self._kafka.bootstrap_servers} (PENSTOCK_KAFKA_BOOTSTRAP_SERVERS)"
+        where = f"Kafka at {self._settings.bootstrap_servers} (PENSTOCK_KAFKA_BOOTSTRAP_SERVERS)"
         try:
             async with asyncio.timeout(self._answer_within_s + GRACE_S):
                 yield
         except UnknownTopicOrPartitionError as exc:
-            raise UnknownTopic(f"{where} lacks a topic needed for {doing}; `penstock up` creates them") from exc
+            raise UnknownTopic(f"{where} lacks a topic, found while {doing}; `penstock up` creates all") from exc
         except TimeoutError as exc:
-            raise KafkaUnreachable(f"{where} did not answer in time while {doing}; is it running?") from exc
+            raise KafkaUnreachable(f"{where} did not answer in time while {doing}. Is it running?") from exc
         except (KafkaError, OSError) as exc:
-            raise KafkaUnreachable(f"{where} could not be used for {doing}: {exc!r}; is it running?") from exc
+            raise KafkaUnreachable(f"{where} failed while {doing}: {exc!r}. Is it running?") from exc
 
-    async def producer(self) -> AIOKafkaProducer:
-        """The producer, connected: idempotent, acks=all."""
-        async with self._opening:
-            if self._producer is None:
-                producer = AIOKafkaProducer(
-                    **self._kafka.client_options(),
-                    acks="all",
-                    enable_idempotence=True,
-                    request_timeout_ms=self._answer_within_ms,
-                )
-                async with self.reaching_kafka("connecting"):
-                    await _started(producer)
-                self._open.push_async_callback(producer.stop)
-                self._producer = producer
-            return self._producer
+    async def partition_of(self, topic: Topic, routing_key: str) -> TopicPartition:
+        """Where `routing_key` lives in `topic`, in this cluster; partition counts never change under data."""
+        producer = await self._connected_producer()
+        async with self.reaching(f"asking for {topic.name}"):
+            partitions = await producer.partitions_for(topic.name)
+        return TopicPartition(topic.name, partition_for(routing_key, len(partitions)))
 
-    async def partition_count(self, topic: Topic) -> int:
-        """Partitions of `topic` in this cluster; never changes under data."""
-        producer = await self.producer()
-        async with self.reaching_kafka(f"topic {topic.name}"):
-            return len(await producer.partitions_for(topic.name))
+    async def send(
+        self, to: TopicPartition, value: bytes, *, key: bytes | None, headers: Mapping[str, bytes] | None = None
+    ) -> int:
+        """Send one record, wait until all in-sync replicas have it, and return its offset."""
+        producer = await self._connected_producer()
+        async with self.reaching(f"writing to {to.topic}"):
+            sent = await producer.send_and_wait(
+                to.topic, value, key=key, partition=to.partition, headers=list((headers or {}).items())
+            )
+        return int(sent.offset)
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last visible record of each partition."""
-        async with self._opening:
-            if self._offsets is None:
-                self._offsets = await self._connected_consumer()
-                self._open.push_async_callback(self._offsets.stop)
-        async with self.reaching_kafka("reading end offsets"):
-            ends: dict[TopicPartition, int] = await self._offsets.end_offsets(list(partitions))
+        reader = await self._connected_offset_reader()
+        async with self.reaching("reading end offsets"):
+            ends: dict[TopicPartition, int] = await reader.end_offsets(list(partitions))
             return ends
 
+    async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
+        """The first offset appended at `timestamp_ms` or later; None where there is none yet."""
+        reader = await self._connected_offset_reader()
+        async with self.reaching("looking up offsets by time"):
+            found = (await reader.offsets_for_times({partition: timestamp_ms}))[partition]
+        return None if found is None else int(found.offset)
+
     @asynccontextmanager
-    async def consumer_at(self, positions: dict[TopicPartition, int]) -> AsyncIterator[AIOKafkaConsumer]:
-        """A consumer of its own, in no group, reading `positions` on, committed records only."""
+    async def consumer_at(self, positions: Mapping[TopicPartition, int]) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer of its own, in no group, reading on from `positions`, committed records only."""
         consumer = await self._connected_consumer()
         try:
             consumer.assign(list(positions))
@@ -107,77 +102,48 @@ class Connections:
         finally:
             await consumer.stop()
 
-    async def encode(self, topic: Topic, record: r.Record) -> bytes:
-        """`record` as bytes for `topic`.
+    async def _connected_producer(self) -> AIOKafkaProducer:
+        async with self._opening:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._settings.client_options(),
+                    acks="all",
+                    enable_idempotence=True,
+                    request_timeout_ms=self._answer_within_ms,
+                )
+                await self._start(producer)
+                self._open.push_async_callback(producer.stop)
+                self._producer = producer
+            return self._producer
 
-        Raises:
-            RegistryUnreachable: no answer in time.
-            ContractError: not registered, or `record` does not fit.
-        """
-        registry, codec = self._contract()
-        kind = (topic.name, type(record))
-        if kind not in self._writable:
-            async with self._reaching_registry():
-                await registry.id_of(topic, type(record))  # fails at once, where the codec would wait
-                await codec.prepare_writer(topic, type(record))
-            self._writable.add(kind)
-        return codec.encode(topic.name, record)
-
-    async def decode(self, topic: Topic, value: bytes | None) -> r.Record:
-        """The record in `value`, looking its schema up where it is new.
-
-        Raises:
-            UndecodableRecord: poison.
-            RegistryUnreachable: no answer in time.
-        """
-        _, codec = self._contract()
-        while True:
-            try:
-                return codec.decode(topic.name, value)
-            except SchemaNotLoaded as exc:
-                async with self._reaching_registry():
-                    await codec.load_schema(exc.schema_id)
-
-    def _contract(self) -> tuple[SchemaRegistry, Codec]:
-        if self._registry_and_codec is None:
-            registry = SchemaRegistry(self._registry_settings.url, timeout_s=self._answer_within_s)
-            self._open.push_async_callback(registry.close)
-            self._registry_and_codec = registry, Codec(registry)
-        return self._registry_and_codec
-
-    @asynccontextmanager
-    async def _reaching_registry(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._answer_within_s):
-                yield
-        except TimeoutError as exc:
-            raise RegistryUnreachable(
-                f"schema registry at {self._registry_settings.url} (PENSTOCK_REGISTRY_URL) did not answer "
-                f"within {self._answer_within_s:g} s; is it running?"
-            ) from exc
+    async def _connected_offset_reader(self) -> AIOKafkaConsumer:
+        async with self._opening:
+            if self._offset_reader is None:
+                self._offset_reader = await self._connected_consumer()
+                self._open.push_async_callback(self._offset_reader.stop)
+            return self._offset_reader
 
     async def _connected_consumer(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            **self._kafka.client_options(),
+            **self._settings.client_options(),
             group_id=None,
             enable_auto_commit=False,
             isolation_level="read_committed",
-            auto_offset_reset="earliest",  # what retention removed is skipped, never what is still there
+            auto_offset_reset="earliest",  # past what retention removed, never past what is still there
             fetch_max_wait_ms=FETCH_WAIT_MS,
             request_timeout_ms=self._answer_within_ms,
         )
-        async with self.reaching_kafka("connecting"):
-            await _started(consumer)
+        await self._start(consumer)
         return consumer
+
+    async def _start(self, client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+        try:
+            async with self.reaching("connecting"):
+                await client.start()
+        except BaseException:
+            await client.stop()  # a client that failed to start still holds sockets and tasks
+            raise
 
     @property
     def _answer_within_ms(self) -> int:
         return int(self._answer_within_s * 1000)
-
-
-async def _started(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    try:
-        await client.start()
-    except BaseException:
-        await client.stop()  # a client that failed to start still holds sockets and tasks
-        raise

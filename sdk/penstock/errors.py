@@ -25,6 +25,8 @@ PenstockError                        exit code 1
 ├── Unverifiable                     exit code 5: the facts are no longer there to check
 ├── NotFound
 ├── FollowTimeout
+├── ExecutionFailedError             the run ended without a result
+│   └── ExecutionTimedOutError
 ├── AgentError                       raised inside an agent
 │   ├── RetryableAgentError
 │   ├── PermanentAgentError
@@ -69,6 +71,8 @@ __all__ = [
     "ContractError",
     "DataFolderDamaged",
     "DiskFull",
+    "ExecutionFailedError",
+    "ExecutionTimedOutError",
     "FollowTimeout",
     "ForeignSchema",
     "IncompatibleSchema",
@@ -152,6 +156,24 @@ class NotFound(PenstockError):
 
 class FollowTimeout(PenstockError):
     """The execution did not end within the time the caller allowed for following it."""
+
+
+class ExecutionFailedError(PenstockError):
+    """The execution failed for good. `error_type` is the class of the failure, as the agent named it."""
+
+    def __init__(self, execution_id: str, error_type: str, error_message: str) -> None:
+        super().__init__(f"execution {execution_id} failed: {error_type}: {error_message}")
+        self.execution_id = execution_id
+        self.error_type = error_type
+        self.error_message = error_message
+
+
+class ExecutionTimedOutError(ExecutionFailedError):
+    """The execution reached its run deadline."""
+
+    def __init__(self, execution_id: str, timeout_s: int) -> None:
+        super().__init__(execution_id, "timed_out", f"the run deadline of {timeout_s} s passed")
+        self.timeout_s = timeout_s
 
 
 class AgentError(PenstockError):

@@ -11,8 +11,10 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from penstock.errors import InvalidInput
 
 
 def state_folder() -> Path:
@@ -26,13 +28,22 @@ def stack_file() -> Path:
 
 
 class Settings(BaseSettings):
-    """Base of every settings model; unknown variables are ignored, values are frozen once read."""
+    """Base of every settings model; unknown variables are ignored, values are frozen once read.
+
+    Raises:
+        InvalidInput: a variable has a value that cannot be used; the message names both.
+    """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     def __init__(self, **values: Any) -> None:
         values.setdefault("_env_file", stack_file())
-        super().__init__(**values)
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            problem = exc.errors(include_url=False)[0]
+            name = f"{self.model_config['env_prefix']}{problem['loc'][0]}".upper()
+            raise InvalidInput(f"{name} {problem['input']!r}: {problem['msg']}") from exc
 
 
 class KafkaSettings(Settings):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Protocol
 from uuid import uuid4
 
-from aiokafka import TopicPartition
-
 from penstock.arguments import RunArguments, TenantArguments, UsageArguments
-from penstock.connecting import Connections
+from penstock.connecting import KafkaConnection
+from penstock.encoding import Encoding
 from penstock.errors import KafkaUnreachable, PayloadTooLarge
 from penstock.models import Cursor, Submission
 from penstock_schemas import records as r
@@ -38,12 +36,14 @@ class Submitting:
     """Puts a client's records on Kafka.
 
     Args:
-        connections: to Kafka and the registry.
+        kafka: where the records go.
+        encoding: how they become bytes.
         payloads: takes inputs above 32 KiB; None where none is configured.
     """
 
-    def __init__(self, connections: Connections, payloads: PayloadStore | None) -> None:
-        self._connections = connections
+    def __init__(self, kafka: KafkaConnection, encoding: Encoding, payloads: PayloadStore | None) -> None:
+        self._kafka = kafka
+        self._encoding = encoding
         self._payloads = payloads
 
     async def submit(self, run: RunArguments, *, named_by_caller: bool) -> Submission:
@@ -130,8 +130,30 @@ class Submitting:
         )
 
     async def cursor_now(self, execution: str) -> Cursor:
-        """Where a reader of `execution` that wants only what is still to come starts."""
-        events = await self.partition_of(EXECUTIONS_EVENTS, execution)
-        progress = await self.partition_of(EXECUTIONS_PROGRESS, execution)
-        ends = await self._connections.end_offsets([events, progress])
+        """Where a reader of `execution` starts who wants only what is still to come."""
+        events = await self._kafka.partition_of(EXECUTIONS_EVENTS, execution)
+        progress = await self._kafka.partition_of(EXECUTIONS_PROGRESS, execution)
+        ends = await self._kafka.end_offsets([events, progress])
         return Cursor(events_offset=ends[events], progress_offset=ends[progress])
+
+    async def produce(self, topic: Topic, record: r.Record) -> None:
+        """Write `record` to the partition its value belongs to, and wait for the acknowledgement."""
+        value = await self._encoding.encode(topic, record)
+        key = topic.routing_key(record)
+        await self._kafka.send(await self._kafka.partition_of(topic, key), value, key=key.encode())
+
+    async def _payload(self, text: str) -> tuple[str | None, r.PayloadRef | None]:
+        size = len(text.encode())
+        if size > MAX_INLINE_BYTES and self._payloads is not None:
+            return None, await self._payloads.put(text.encode())
+        if size > MAX_REQUEST_INPUT_BYTES:
+            raise PayloadTooLarge(
+                f"input of {size} bytes is above {MAX_REQUEST_INPUT_BYTES}; set PENSTOCK_ARTIFACTS_URL "
+                "to a folder or bucket that this process and the workers share, and it travels by reference"
+            )
+        return text, None
+
+
+def now_us() -> int:
+    """Microseconds since the epoch, UTC."""
+    return time.time_ns() // 1000

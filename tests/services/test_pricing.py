@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_services.pricing import BUILTIN_PRICES, Price, Tokens, cost_nanousd, format_usd
+from penstock_services.pricing import BUILTIN_PRICES, Price, Tokens, cost_nanousd
 
 token_counts = st.integers(min_value=0, max_value=10**12)
 unit_prices = st.integers(min_value=0, max_value=10**12)
@@ -38,9 +38,3 @@ def test_cost_equals_exact_decimal_arithmetic_rounded_half_even_once(i, r, w, o,
 @pytest.mark.parametrize(("units", "expected"), [(500_000, 0), (1_500_000, 2), (2_500_000, 2), (500_001, 1)])
 def test_half_a_nano_dollar_rounds_to_even(units, expected):
     assert cost_nanousd(Tokens(1, 0, 0, 0), Price("m", "v", units, 0, 0, 0)) == expected
-
-
-@given(st.integers(min_value=-(10**18), max_value=10**18))
-def test_display_rounds_half_even_to_six_decimals(nanousd):
-    expected = (Decimal(nanousd) / 10**9).quantize(Decimal("0.000001"), ROUND_HALF_EVEN)
-    assert Decimal(format_usd(nanousd)) == expected

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from penstock_services.pricing import BUILTIN_PRICES, format_usd
+from penstock.money import usd_text
+from penstock_services.pricing import BUILTIN_PRICES
 
 
 def register(app: typer.Typer) -> None:
@@ -33,5 +34,5 @@ def list_prices(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
             price.cache_write_nanousd_per_mtok,
             price.output_nanousd_per_mtok,
         )
-        table.add_row(price.model, *(format_usd(amount, 2) for amount in amounts), price.version)
+        table.add_row(price.model, *(usd_text(amount) for amount in amounts), price.version)
     Console().print(table)

@@ -50,14 +50,3 @@ def cost_nanousd(tokens: Tokens, price: Price) -> int:
     if twice > UNIT_TOKENS or (twice == UNIT_TOKENS and quotient % 2):
         quotient += 1
     return quotient
-
-
-def format_usd(nanousd: int, decimals: int = 6) -> str:
-    """Nano-USD as USD text, rounded half-even to `decimals` for display only."""
-    scale = 10 ** (9 - decimals)
-    quotient, remainder = divmod(abs(nanousd), scale)
-    if 2 * remainder > scale or (2 * remainder == scale and quotient % 2):
-        quotient += 1
-    whole, fraction = divmod(quotient, 10**decimals)
-    sign = "-" if nanousd < 0 and quotient else ""
-    return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"

@@ -1,6 +1,8 @@
 """One SQL statement as far as HTTP needs to know it: its kind, its FORMAT clause, where INSERT data begins, and
-every name it calls. A scanner and not a parser: the engine parses; this only has to be right about strings,
-comments and brackets.
+every name it calls.
+
+A scanner and not a parser: the engine parses. This only has to see strings, comments and brackets as the engine's
+lexer does, or a name could hide from the guard.
 """
 
 from __future__ import annotations
@@ -8,11 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-TOKEN = re.compile(
+# SQL is scanned as latin-1, so that offsets are bytes. ClickHouse also takes typographic quotes: ‘text’ and “name”.
+_TOKEN = re.compile(
     r"""--[^\n]*|\#[!\s][^\n]*|/\*.*?\*/"""
-    r"""|'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*"|\$(\w*)\$.*?\$\1\$"""
+    r"""|'(?:[^'\\]|\\.|'')*'|\xe2\x80\x98.*?\xe2\x80\x99|\$(\w*)\$.*?\$\1\$"""
+    r"""|`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*"|\xe2\x80\x9c.*?\xe2\x80\x9d"""
     r"""|[A-Za-z_]\w*|\d[\w.]*|\s+|.""",
-    re.DOTALL,
+    re.DOTALL | re.ASCII,
 )
 STREAMED = frozenset({"SELECT", "WITH", "FROM", "("})
 """Kinds whose result the engine writes into a pipe; it loses the piped output of what it rewrites (SHOW, KILL)."""
@@ -30,6 +34,7 @@ class Statement:
     """End of the last token, without a trailing semicolon or comment."""
     format_name: str | None = None
     format_start: int = 0
+    """Where the clause `FORMAT X` begins, if there is one."""
     data_start: int | None = None
     """Where INSERT data begins: behind `FORMAT X`."""
     has_select: bool = False
@@ -48,19 +53,26 @@ class Statement:
         return self.kind == "INSERT"
 
     @property
-    def carries_rows(self) -> bool:
-        """An INSERT whose rows come as data in a format, not from the SQL text itself."""
+    def carries_data(self) -> bool:
+        """An INSERT whose rows come as data in a format, not out of the SQL text itself."""
         return self.is_insert and not self.has_select and not self.has_values
 
 
 def scan(sql: bytes) -> Statement:
-    """Scan the first statement of `sql`; the data of `INSERT … FORMAT X` is left alone."""
+    """Scan the first statement of `sql`. The data of `INSERT … FORMAT X` is left alone; VALUES are scanned,
+    because the engine evaluates expressions in them.
+    """
     found = Statement()
-    depth, ended, previous, named = 0, False, "", ""
-    for match in TOKEN.finditer(sql.decode("latin-1")):  # latin-1: offsets stay bytes
+    keywords = _Keywords(found)
+    depth, ended, callee, after_engine = 0, False, "", False
+    for match in _TOKEN.finditer(sql.decode("latin-1")):
         token = match.group()
-        first = token[0]
-        if first.isspace() or token.startswith(("--", "/*", "# ", "#!")):
+        # The lexer's Unicode blanks arrive here as single bytes above 127: they must not part a name from its bracket.
+        if (
+            token.isspace()
+            or token.startswith(("--", "/*", "# ", "#!"))
+            or (len(token) == 1 and not token.isascii())
+        ):
             continue
         if token == ";" and depth == 0:
             ended = True
@@ -69,45 +81,66 @@ def scan(sql: bytes) -> Statement:
             found.has_second = True
             break
         found.end = match.end()
-        if token == "(" and named:
-            found.calls.add(named)
-        if first in "([{":
-            depth += 1
-        elif first in ")]}":
-            depth -= 1
-        is_word = first.isalpha() or first == "_"
-        word = token.upper() if is_word else ""
-        named = token.lower() if is_word else token[1:-1].lower() if first in '`"' else ""
-        if previous == "ENGINE" and token == "=":
-            continue  # `previous` stays ENGINE for the name behind it
-        if previous == "ENGINE" and named:
-            found.engines.add(named)
-        _note_keyword(found, word or token, previous, depth, match.start(), match.end())
-        if found.is_insert and found.format_name and not found.has_select:
+        if token == "(" and callee:
+            found.calls.add(callee)
+        depth += (token in ("(", "[", "{")) - (token in (")", "]", "}"))
+        callee = _name(token)
+        if after_engine and callee:
+            found.engines.add(callee)
+        after_engine = callee == "engine" or (after_engine and token == "=")
+        keywords.see(token, depth, match.start())
+        if found.format_name and found.carries_data:
             found.data_start = match.end()
             break
-        previous = word or token
     return found
 
 
-def _note_keyword(found: Statement, word: str, previous: str, depth: int, start: int, end: int) -> None:
-    if not found.kind:
-        found.kind = word
-        found.has_select = word in ("SELECT", "WITH", "(")
-        return
-    if not found.subject:
-        found.subject = word
-    if depth:
-        return
-    if word == "INTO" and previous == "INSERT" and found.kind == "WITH":
-        found.kind, found.has_select = "INSERT", False
-    elif word in ("SELECT", "WITH"):
-        found.has_select = True
-    elif word == "VALUES" and found.is_insert and not found.has_select:
-        found.has_values = True
-    elif (previous, word) in (("INTO", "OUTFILE"), ("FROM", "INFILE")):
-        found.uses_client_file = True
-    elif word == "FORMAT" and found.kind != "CREATE":
-        found.format_start = start
-    elif previous == "FORMAT" and found.format_start and found.kind != "CREATE":
-        found.format_name = word if not word.isalpha() else found.format_name
+def _name(token: str) -> str:
+    """The token as an identifier, unquoted and lower case; empty for anything else."""
+    if token[0].isalpha() and token.isascii() or token[0] == "_":
+        return token.lower()
+    if token[0] in '`"' and len(token) > 1:
+        return re.sub(r"\\(.)", r"\1", token[1:-1]).lower()
+    if token.startswith("\xe2\x80\x9c"):
+        return token[3:-3].lower()
+    return ""
+
+
+class _Keywords:
+    """Fills in what depends on the order of keywords outside brackets."""
+
+    def __init__(self, found: Statement) -> None:
+        self.found = found
+        self.previous = ""
+        self.before_previous = ""
+        self.in_settings = False
+
+    def see(self, token: str, depth: int, start: int) -> None:
+        found, word = self.found, token.upper()
+        if not found.kind:
+            found.kind, found.has_select = word, word in STREAMED
+        elif not found.subject:
+            found.subject = word
+        if depth == 0:
+            self._clause(token, word, start)
+        self.before_previous, self.previous = self.previous, word
+
+    def _clause(self, token: str, word: str, start: int) -> None:
+        found, previous = self.found, self.previous
+        if found.format_name and not self.in_settings:  # `FORMAT X` ends a query, but for SETTINGS
+            self.in_settings = word == "SETTINGS"
+            if not self.in_settings:
+                found.format_name = None
+        if found.kind == "WITH" and (previous, word) == ("INSERT", "INTO"):
+            found.kind, found.has_select = "INSERT", False
+        elif word in ("SELECT", "WITH") and previous:
+            found.has_select = True
+        elif word == "VALUES" and found.is_insert and not found.has_select:
+            found.has_values, found.format_name = True, None
+        elif (previous, word) in (("INTO", "OUTFILE"), ("FROM", "INFILE")):
+            found.uses_client_file = True
+        elif word == "FORMAT":
+            found.format_start = start
+        elif previous == "FORMAT" and self.before_previous not in ("INTO", "TABLE") and _name(token):
+            if found.kind != "CREATE" and not found.has_values:
+                found.format_name = token

@@ -1,0 +1,22 @@
+"""The agent author's API.
+
+An agent is an object with `async def run(self, context: AgentContext) -> str`, registered under the entry point
+group `penstock.agents`; the entry point's name is the `agent_type` of requests. It raises `RetryableAgentError`
+where another attempt may help; any other exception fails the execution for good.
+"""
+
+from penstock.agents.attempt import Attempt
+from penstock.agents.catalog import Agent, AgentCatalog, load_agents
+from penstock.agents.context import AgentContext, ToolCall
+from penstock.errors import PermanentAgentError, RetryableAgentError
+
+__all__ = [
+    "Agent",
+    "AgentCatalog",
+    "AgentContext",
+    "Attempt",
+    "PermanentAgentError",
+    "RetryableAgentError",
+    "ToolCall",
+    "load_agents",
+]

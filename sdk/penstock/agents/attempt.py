@@ -1,0 +1,22 @@
+"""What one attempt at an execution was asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The attempt an agent works for, as the request named it."""
+
+    execution_id: str
+    epoch: int
+    tenant_id: str
+    agent_type: str
+    input: str
+    user_id: str | None = None
+    model: str | None = None
+    max_tokens: int | None = None
+    """Ceiling of output tokens over the whole execution; None for no ceiling."""
+    metadata: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Recount a month's money from its sources, independently of the code that made it."""

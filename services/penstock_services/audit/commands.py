@@ -1,0 +1,100 @@
+"""`penstock audit`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from penstock.errors import InvalidInput
+from penstock.money import usd_text
+from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
+from penstock_schemas.codec import Codec
+from penstock_schemas.registry import SchemaRegistry
+from penstock_services.audit.gather import audit_month
+from penstock_services.audit.recount import Findings
+from penstock_services.clickhouse.client import connect
+
+SETTLING_PAUSE_S = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Add `audit` to the command line."""
+    app.command("audit")(audit)
+
+
+def audit(
+    month: Annotated[str | None, typer.Option(help="YYYY-MM; default: the current month, UTC.")] = None,
+    wait_s: Annotated[
+        float, typer.Option("--wait", help="Seconds to let charges and rows under way arrive before judging.")
+    ] = 15.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Recount a month: usage on Kafka = charges on Kafka = ledger = bill, to the nano-dollar.
+
+    Exit code 0: all equal. 1: differences, each listed. 5: Kafka no longer holds the month.
+    """
+    month = _checked(month)
+    findings = asyncio.run(_settled(month, wait_s))
+    if as_json:
+        print(json.dumps(asdict(findings)))
+    else:
+        _show(findings)
+    if findings.differences:
+        raise typer.Exit(1)
+
+
+async def _settled(month: str, wait_s: float) -> Findings:
+    """Audit until nothing differs or `wait_s` has passed: what is on its way is no difference yet."""
+    deadline = time.monotonic() + wait_s
+    clickhouse = connect(ClickHouseSettings())
+    try:
+        async with SchemaRegistry(RegistrySettings().url) as registry:
+            while True:
+                findings = await audit_month(month, KafkaSettings(), Codec(registry), clickhouse)
+                if not findings.differences or time.monotonic() > deadline:
+                    return findings
+                await asyncio.sleep(SETTLING_PAUSE_S)
+    finally:
+        clickhouse.close()
+
+
+def _checked(month: str | None) -> str:
+    if month is None:
+        return datetime.now(UTC).strftime("%Y-%m")
+    try:
+        return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC).strftime("%Y-%m")
+    except ValueError:
+        raise InvalidInput(f"--month must be YYYY-MM, was {month!r}") from None
+
+
+def _show(findings: Findings) -> None:
+    console = Console()
+    table = Table(title=f"Audit of {findings.month}", show_header=True)
+    table.add_column("source")
+    table.add_column("lines", justify="right")
+    table.add_column("nano-USD", justify="right")
+    table.add_column("USD", justify="right")
+    for source, lines, amount in (
+        ("usage on Kafka, recounted", findings.usage_records, findings.usage_nanousd),
+        ("charges on Kafka", findings.charged_lines, findings.charged_nanousd),
+        ("ledger in ClickHouse", findings.ledger_lines, findings.ledger_nanousd),
+        ("bills", "", findings.billed_nanousd),
+    ):
+        table.add_row(source, str(lines), f"{amount:,}", usd_text(amount))
+    console.print(table)
+    if findings.quarantined:
+        console.print(f"{findings.quarantined} reports are quarantined: on no bill until they are settled.")
+    for difference in findings.differences:
+        amounts = f"expected {difference.expected_nanousd}, found {difference.found_nanousd} nano-USD"
+        console.print(
+            f"[red]DIFFERENCE[/] {difference.tenant_id} {difference.usage_id} {difference.what}: {amounts}"
+        )
+    console.print("[red]The books differ.[/]" if findings.differences else "[green]All equal.[/]")

@@ -1,0 +1,119 @@
+"""The ASGI application: `/ping`, and `/` for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from penstock_services.embedded.clickhouse.body import Body, Receive
+from penstock_services.embedded.clickhouse.engine import Engine
+from penstock_services.embedded.clickhouse.errors import (
+    READONLY,
+    ClickHouseError,
+    EngineError,
+)
+from penstock_services.embedded.clickhouse.execution import run_statement
+from penstock_services.embedded.clickhouse.guard import KINDS_OF_GET
+from penstock_services.embedded.clickhouse.incoming import read_statement
+from penstock_services.embedded.clickhouse.request import Call
+from penstock_services.embedded.clickhouse.response import Response, Send
+from penstock_services.embedded.clickhouse.session import Sessions
+
+log = logging.getLogger("penstock.clickhouse")
+THREADS = 64
+"""Statements in flight; a statement holds one thread while the engine works on it."""
+T = TypeVar("T")
+
+
+class App:
+    """The HTTP interface over one engine.
+
+    Args:
+        password: of the user `default`.
+    """
+
+    def __init__(self, engine: Engine, password: str) -> None:
+        self._engine = engine
+        self._password = password
+        self._threads = ThreadPoolExecutor(THREADS, "clickhouse")
+        self._sessions = Sessions(engine, self._in_thread)
+        self._in_flight: set[str] = set()
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == "/ping":
+            await _plain(send, 200, b"Ok.\n", scope["method"])
+        elif path != "/":
+            await _plain(
+                send, 404, b"There is no such handle; use / for queries and /ping for health.\n", scope["method"]
+            )
+        elif scope["method"] in ("GET", "HEAD") and b"query=" not in scope["query_string"]:
+            await _plain(send, 200, b"Ok.\n", scope["method"])
+        else:
+            await self._answer(scope, receive, send)
+
+    async def close(self) -> None:
+        """Stop what still runs and close every session. The engine stays open."""
+        for query_id in list(self._in_flight):
+            await self._in_thread(self._engine.kill, query_id)
+        await self._sessions.close()
+        self._threads.shutdown()
+
+    async def _answer(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        call = Call(scope["method"], {}, {})
+        response = self._response(send, call)
+        try:
+            call = Call.of(scope)
+            response = self._response(send, call)
+            call.authenticate(self._password)
+            body = Body(receive, call.headers.get("content-encoding", ""))
+            await self._until_client_goes(self._execute(call, body, response), body, call)
+        except ClickHouseError as exc:
+            await response.fail(exc)
+        except Exception as exc:
+            log.exception("request %s failed", call.query_id)
+            await response.fail(EngineError(exc))
+
+    async def _execute(self, call: Call, body: Body, response: Response) -> None:
+        if call.headers.get("content-type", "").startswith("multipart/form-data"):
+            call.params.update(await body.form(call.headers["content-type"]))
+        sql, statement = await read_statement(call, body)
+        self._engine.guard.check(statement)
+        if call.reads_only and statement.kind not in KINDS_OF_GET:
+            raise ClickHouseError(READONLY, f"GET implies readonly; send {statement.kind} with POST")
+        borrowed = self._sessions.borrow(call.session_id, call.session_timeout_s, call.session_must_exist)
+        async with borrowed as session:
+            try:
+                await self._in_thread(session.prepare, call.settings, call.database)
+            except RuntimeError as exc:
+                raise EngineError(exc) from exc
+            await run_statement(sql, statement, body, session, call, response, self._in_thread)
+
+    async def _until_client_goes(self, work: Awaitable[None], body: Body, call: Call) -> None:
+        """Run `work`; a client that goes away has its query stopped."""
+        running, gone = asyncio.ensure_future(work), asyncio.ensure_future(body.client_gone())
+        self._in_flight.add(call.query_id)
+        try:
+            await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                await self._in_thread(self._engine.kill, call.query_id)
+            await running
+        finally:
+            self._in_flight.discard(call.query_id)
+            gone.cancel()
+
+    def _response(self, send: Send, call: Call) -> Response:
+        return Response(send, call, version=self._engine.version, timezone=self._engine.timezone)
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+
+
+async def _plain(send: Send, status: int, text: bytes, method: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=UTF-8"), (b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else text})
