@@ -1,1 +1,46 @@
-"""Penstock SDK."""
+"""Penstock's SDK: submit executions, follow them, read what they cost; and write agents.
+
+    async with penstock.Client() as client:
+        run = await client.submit("echo", "hello", tenant="acme")
+        print(await client.result(run.execution_id))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.client import Client
+    from penstock.errors import PenstockError
+    from penstock.models import Bill, BillLine, Cursor, Execution, Submission, Tenant
+    from penstock.sync import SyncClient
+
+__all__ = [
+    "Bill",
+    "BillLine",
+    "Client",
+    "Cursor",
+    "Execution",
+    "PenstockError",
+    "Submission",
+    "SyncClient",
+    "Tenant",
+]
+
+# The client's libraries take about a second to import; a command line's --help should not.
+_HOME_OF = {
+    "Client": "penstock.client",
+    "SyncClient": "penstock.sync",
+    "PenstockError": "penstock.errors",
+} | dict.fromkeys(("Bill", "BillLine", "Cursor", "Execution", "Submission", "Tenant"), "penstock.models")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,7 +6,7 @@ learns at once, with the argument's name.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,8 +17,8 @@ from penstock_schemas.topics import DEFAULT_QUEUE
 
 SHOWN_CHARACTERS = 60
 """Of a refused value in an error message; a 10 kB tenant id should not fill the screen."""
-MAX_TIMEOUT_S = 86_400
-MAX_ATTEMPTS = 100
+MAX_LISTED = 10_000
+Status = Literal["queued", "admitted", "running", "completed", "failed", "timed_out", "rejected"]
 
 
 def _not_reserved(tenant: str) -> str:
@@ -57,8 +57,8 @@ class RunArguments(Arguments):
     user: CallerId | None = None
     model: CallerId | None = None
     max_tokens: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
-    timeout_s: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S)] | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] | None = None
+    timeout_s: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     queue: Name = DEFAULT_QUEUE
     metadata: dict[Text, Text] = Field(default_factory=dict)
 
@@ -86,6 +86,22 @@ class TenantArguments(Arguments):
     concurrency: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     queue_limit: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
     suspended: bool = False
+
+
+class ListArguments(Arguments):
+    """Arguments of `Client.list`."""
+
+    tenant: CallerTenant | None = None
+    status: Status | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 50
+
+
+class BillArguments(Arguments):
+    """Arguments of `Client.bill`."""
+
+    tenant: CallerTenant
+    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    """YYYY-MM."""
 
 
 A = TypeVar("A", bound=Arguments)

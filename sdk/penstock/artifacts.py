@@ -13,10 +13,10 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import fsspec
-from penstock_schemas.records import PayloadRef
-from penstock_schemas.topics import MAX_INLINE_BYTES
 
 from penstock.errors import ArtifactStoreUnreachable, InvalidInput, NotFound, PayloadTooLarge
+from penstock_schemas.records import PayloadRef
+from penstock_schemas.topics import MAX_INLINE_BYTES
 
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 """A payload is held in memory whole, in the slot and in the supervisor, so it has a limit."""

@@ -5,39 +5,49 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from penstock.arguments import RunArguments, TenantArguments, UsageArguments, checked
+from penstock.arguments import (
+    BillArguments,
+    ListArguments,
+    RunArguments,
+    TenantArguments,
+    UsageArguments,
+    checked,
+)
+from penstock.artifacts import ArtifactStore
 from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
-from penstock.errors import ExecutionFailedError, ExecutionTimedOutError, PayloadTooLarge, RequestRejected
 from penstock.following import Following
 from penstock.history import History
 from penstock.models import Bill, Cursor, Execution, Submission, Tenant
+from penstock.outcome import Ending, output_of, state_of
 from penstock.reading import Reading
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
-from penstock.submitting import PayloadStore, Submitting
+from penstock.submitting import Submitting
 from penstock.tenants import Tenants
 from penstock_schemas import records as r
 from penstock_schemas.topics import DEFAULT_QUEUE
 
 REMEMBERED_SUBMISSIONS = 10_000
-"""Of the newest, the client knows where following starts; others are followed from their history."""
+"""Of the newest the client knows where following starts; older ones are followed from their history."""
 
 
 class Client:
     """Submits, follows and reads. Use as an async context manager; connects on first use.
 
-    Settings left out are read from `PENSTOCK_*`, or from a running embedded stack.
+    Any call may raise `KafkaUnreachable`, `RegistryUnreachable` or `ClickHouseUnreachable`, each with the
+    address and the setting that names it, once that server has not answered for `answer_within_s`.
 
     Args:
-        kafka: where the cluster is.
+        kafka: where the cluster is; like the others, read from `PENSTOCK_*` or a running stack if left out.
         registry: where the schema registry is.
         clickhouse: where ClickHouse is.
         artifacts: where payloads above 32 KiB are kept.
-        answer_within_s: how long any one server may keep a call waiting before it counts as unreachable.
+        answer_within_s: how long any one server may keep a call waiting.
     """
 
     def __init__(
@@ -49,10 +59,11 @@ class Client:
         artifacts: ArtifactSettings | None = None,
         answer_within_s: float = 10.0,
     ) -> None:
+        url = (artifacts or ArtifactSettings()).url
+        self._payloads = ArtifactStore(url) if url else None
         self._kafka = KafkaConnection(kafka or KafkaSettings(), answer_within_s)
         self._encoding = Encoding((registry or RegistrySettings()).url, answer_within_s)
         self._reading = Reading(clickhouse or ClickHouseSettings(), answer_within_s)
-        self._payloads = _payload_store(artifacts or ArtifactSettings())
         self._submitting = Submitting(self._kafka, self._encoding, self._payloads)
         self._following = Following(self._kafka, self._encoding, History(self._reading, self._kafka))
         self._tenants = Tenants(self._kafka, self._encoding, self._submitting)
@@ -80,6 +91,7 @@ class Client:
         model: str | None = None,
         max_tokens: int | None = None,
         timeout_s: int | None = None,
+        max_attempts: int | None = None,
         queue: str = DEFAULT_QUEUE,
         metadata: Mapping[str, str] | None = None,
     ) -> Submission:
@@ -90,18 +102,17 @@ class Client:
             input: text; above 32 KiB it goes to the artifact store, where one is configured.
             tenant: who pays.
             request_id: your own id, unique within the tenant: the same request sent twice is answered once.
-                Without one, a new one is made.
             user: the tenant's user; without one the tenant itself.
             model: asks the agent for this model.
             max_tokens: ceiling of output tokens over the whole execution.
             timeout_s: run deadline in seconds, from the start of an attempt.
+            max_attempts: attempts in all.
             queue: which workers.
             metadata: your own labels, carried along.
 
         Raises:
             InvalidInput: an argument cannot be used; nothing was sent.
             PayloadTooLarge: input above 256 KiB and no artifact store.
-            KafkaUnreachable, RegistryUnreachable, ArtifactStoreUnreachable: no answer in time.
         """
         run = checked(
             RunArguments,
@@ -113,6 +124,7 @@ class Client:
             model=model,
             max_tokens=max_tokens,
             timeout_s=timeout_s,
+            max_attempts=max_attempts,
             queue=queue,
             metadata=dict(metadata or {}),
         )
@@ -125,7 +137,7 @@ class Client:
     def follow(
         self, execution_id: str, *, from_cursor: Cursor | None = None, timeout_s: float | None = None
     ) -> AsyncGenerator[r.Record, None]:
-        """The records of one execution as they happen, ending after its terminal event and its last progress.
+        """The records of one execution as they happen, ending after its terminal event and last progress.
 
         An execution this client submitted is followed live from its request on. Any other begins with its
         history from ClickHouse and goes on live, without a gap or a repeat. `from_cursor` starts there instead.
@@ -133,7 +145,6 @@ class Client:
         Raises:
             NotFound: no such execution.
             FollowTimeout: it did not end within `timeout_s` seconds.
-            KafkaUnreachable, RegistryUnreachable, ClickHouseUnreachable: no answer in time.
         """
         if from_cursor is not None:
             return self._following.since(execution_id, from_cursor, timeout_s)
@@ -149,16 +160,96 @@ class Client:
             ExecutionFailedError, ExecutionTimedOutError: it ended without a result.
             FollowTimeout: it did not end within `timeout_s` seconds.
         """
+        ending: r.Record | None = None
         async with aclosing(self.follow(execution_id, timeout_s=timeout_s)) as records:
             async for record in records:
-                last = record
-                if isinstance(record, r.ExecutionCompleted):
-                    completed = record
-        return await self.output_of(last)
+                ending = record if isinstance(record, Ending) else ending
+        assert ending is not None, "following ends only after an ending"
+        return await self.output_of(ending)
 
-    async def output_of(self, last: r.Record) -> str:
-        """The output text of the record that ended an execution, fetched where it travels by reference.
+    async def output_of(self, ending: r.Record) -> str:
+        """The output text of a record that ended an execution; see `result` for what it raises."""
+        return await output_of(ending, self._payloads)
+
+    async def get(self, execution_id: str) -> Execution:
+        """The state of one execution as of now: what ClickHouse has, and what it has not loaded yet from Kafka.
 
         Raises:
-            RequestRejected, ExecutionFailedError, ExecutionTimedOutError: it ended without one.
+            NotFound: no such execution.
         """
+        records = await self._following.until_now(execution_id)
+        return state_of(records, await self._reading.cost_nanousd(execution_id))
+
+    async def list(
+        self, tenant: str | None = None, status: str | None = None, limit: int = 50
+    ) -> Sequence[Execution]:
+        """Executions as far as ClickHouse has loaded them (about a second behind), newest first."""
+        return await self._reading.executions(checked(ListArguments, tenant=tenant, status=status, limit=limit))
+
+    async def bill(self, tenant: str, month: str | None = None) -> Bill:
+        """A tenant's bill of the accounting month `YYYY-MM` (default: the current one, UTC), as far as loaded."""
+        period = datetime.now(UTC).strftime("%Y-%m") if month is None else month
+        return await self._reading.bill(checked(BillArguments, tenant=tenant, month=period))
+
+    async def tenants(self) -> Sequence[Tenant]:
+        """Every configured tenant, as far as ClickHouse has loaded them."""
+        return await self._reading.tenants()
+
+    async def configure_tenant(
+        self,
+        tenant: str,
+        *,
+        tier: str,
+        concurrency: int | None = None,
+        queue_limit: int | None = None,
+        suspended: bool = False,
+    ) -> Tenant:
+        """Operator: create or change a tenant; returns its limits once accounts has put them in force.
+
+        A limit left out is the tier's own.
+
+        Raises:
+            NotConfirmed: the command was sent, and accounts has not answered in time.
+        """
+        wanted = checked(
+            TenantArguments,
+            tenant=tenant,
+            tier=tier,
+            concurrency=concurrency,
+            queue_limit=queue_limit,
+            suspended=suspended,
+        )
+        return await self._tenants.configure(wanted)
+
+    async def record_usage(
+        self,
+        *,
+        tenant: str,
+        usage_id: str,
+        model: str,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        user: str | None = None,
+        agent: str | None = None,
+    ) -> None:
+        """Report one provider call made outside Penstock; charged once per `usage_id`.
+
+        The token buckets are disjoint, except that `reasoning_tokens` lie inside `output_tokens`.
+        """
+        usage = checked(
+            UsageArguments,
+            tenant=tenant,
+            usage_id=usage_id,
+            model=model,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cache_read_tokens=cache_read_tokens,
+            cache_write_tokens=cache_write_tokens,
+            reasoning_tokens=reasoning_tokens,
+            user=user,
+            agent=agent,
+        )
+        await self._submitting.record_usage(usage)

@@ -25,6 +25,7 @@ PenstockError                        exit code 1
 ├── Unverifiable                     exit code 5: the facts are no longer there to check
 ├── NotFound
 ├── FollowTimeout
+├── NotConfirmed                     a command was sent, its effect was not seen in time
 ├── ExecutionFailedError             the run ended without a result
 │   └── ExecutionTimedOutError
 ├── AgentError                       raised inside an agent
@@ -81,6 +82,7 @@ __all__ = [
     "JavaMissing",
     "KafkaUnreachable",
     "MissingExtra",
+    "NotConfirmed",
     "NotFound",
     "PayloadTooLarge",
     "PenstockError",
@@ -156,6 +158,10 @@ class NotFound(PenstockError):
 
 class FollowTimeout(PenstockError):
     """The execution did not end within the time the caller allowed for following it."""
+
+
+class NotConfirmed(PenstockError):
+    """A command reached Kafka, and the stage that carries it out has not answered within the time allowed."""
 
 
 class ExecutionFailedError(PenstockError):

@@ -61,6 +61,24 @@ class Following:
         followed = Followed(execution_id)
         return self._live(followed, cursor, Deadline(followed, timeout_s), expected=True)
 
+    async def until_now(self, execution_id: str) -> list[r.Record]:
+        """The records of one execution that exist now: loaded into ClickHouse, or still only on Kafka.
+
+        Raises:
+            NotFound: neither knows it.
+        """
+        followed = Followed(execution_id)
+        past = await self._history.of(execution_id)
+        found = [record for record in past.records if followed.accept(record)]
+        if followed.terminal is None:
+            async with tail(execution_id, past.cursor, self._kafka, self._encoding) as live:
+                ends = await live.ends()
+                while not await live.has_reached(ends):
+                    found += [record for record in await live.next(WAIT_S) if followed.accept(record)]
+        if not found:
+            raise _unknown(execution_id)
+        return found
+
     async def _with_history(
         self, followed: Followed, deadline: Deadline, *, expected: bool
     ) -> Records:
@@ -85,7 +103,7 @@ class Following:
                     if followed.accept(record):
                         yield record
                 if known_until and not followed.seen_any and await live.has_reached(known_until):
-                    raise NotFound(f"no execution {followed.execution_id!r} is known to ClickHouse or Kafka")
+                    raise _unknown(followed.execution_id)
                 if followed.awaits_only_progress:
                     last_chance = last_chance or LastChance(await live.ends())
                     if await last_chance.passed(live):
@@ -126,3 +144,7 @@ class LastChance:
 
     async def passed(self, live: Tail) -> bool:
         return time.monotonic() > self._over_at_s and await live.has_reached(self._ends)
+
+
+def _unknown(execution_id: str) -> NotFound:
+    return NotFound(f"no execution {execution_id!r} is known to ClickHouse or Kafka; `penstock list` shows those that are")

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from penstock.money import usd_text
+from penstock_schemas.records import PayloadRef
 
 
 class Value(BaseModel):
@@ -41,26 +42,32 @@ class Submission(Value):
 
 
 class Execution(Value):
-    """The state of one execution, as far as ClickHouse has loaded its events."""
+    """The state of one execution."""
 
     execution_id: str
     tenant_id: str
-    request_id: str
-    user_id: str | None
-    agent_type: str
-    model: str | None
-    status: str
+    status: str = "running"
     """queued, admitted, running, completed, failed, timed_out or rejected."""
-    attempts: int
-    output: str | None
-    error_type: str | None
-    error_message: str | None
-    reason: str | None
-    """Why it was rejected."""
+    request_id: str = ""
+    user_id: str | None = None
+    agent_type: str = ""
+    model: str | None = None
+    attempts: int = 0
+    """Attempts that were started."""
+    output: str | None = None
+    output_ref: PayloadRef | None = None
+    """Where the output is, when it is above 32 KiB."""
+    error_type: str | None = None
+    error_message: str | None = None
+    reason: str | None = None
+    """Why it was rejected, as a code; `error_message` says more."""
     requested_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    cost_nanousd: int
+    """When accounts answered the request."""
+    started_at: datetime | None = None
+    """When the latest attempt started."""
+    finished_at: datetime | None = None
+    cost_nanousd: int = 0
+    """What has been charged for it so far, as far as ClickHouse has loaded it."""
 
     @property
     def cost_usd(self) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
 from uuid import uuid4
 
 from penstock.arguments import RunArguments, TenantArguments, UsageArguments
+from penstock.artifacts import ArtifactStore
 from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
 from penstock.errors import KafkaUnreachable, PayloadTooLarge
@@ -24,14 +24,6 @@ from penstock_schemas.topics import (
 )
 
 
-class PayloadStore(Protocol):
-    """Where payloads above 32 KiB go; `penstock.artifacts.ArtifactStore` is one."""
-
-    async def put(self, data: bytes) -> r.PayloadRef: ...
-
-    async def get(self, ref: r.PayloadRef) -> bytes: ...
-
-
 class Submitting:
     """Puts a client's records on Kafka.
 
@@ -41,7 +33,7 @@ class Submitting:
         payloads: takes inputs above 32 KiB; None where none is configured.
     """
 
-    def __init__(self, kafka: KafkaConnection, encoding: Encoding, payloads: PayloadStore | None) -> None:
+    def __init__(self, kafka: KafkaConnection, encoding: Encoding, payloads: ArtifactStore | None) -> None:
         self._kafka = kafka
         self._encoding = encoding
         self._payloads = payloads

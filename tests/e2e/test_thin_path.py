@@ -6,11 +6,11 @@ import asyncio
 import os
 from datetime import UTC, datetime
 
-import pytest
-
 import penstock
+import pytest
 from penstock.errors import RequestRejected
 from penstock_services.pricing import BUILTIN_PRICES, Tokens, cost_nanousd
+
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
@@ -70,7 +70,7 @@ def test_two_tenants_at_once_each_get_their_own_results(stack: Stack, monkeypatc
             ]
             outputs: dict[str, list[str]] = {"left": [], "right": []}
             for tenant, submission in sent:
-                outputs[tenant].append(await client.result(submission))
+                outputs[tenant].append(await client.result(submission.execution_id))
             return outputs
 
     outputs = asyncio.run(go())

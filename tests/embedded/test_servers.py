@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from tests.fixtures.kafka import own_kafka
 
@@ -21,14 +22,15 @@ async def test_the_broker_does_not_create_a_topic_that_nobody_declared(kafka_boo
         answer = await admin.describe_topics(["penstock.mistyped.v1"])
     finally:
         await admin.close()
-    assert answer[0]["error_code"] == 3  # UNKNOWN_TOPIC_OR_PARTITION
+    assert answer[0]["error_code"] == UnknownTopicOrPartitionError.errno
 
 
 async def test_the_broker_takes_transactions(kafka_bootstrap: str) -> None:
     await create_topic(kafka_bootstrap, "test.transactions")
     async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id="test-servers") as producer:
-        async with producer.transaction():
-            await producer.send_and_wait("test.transactions", b"committed")
+        await producer.begin_transaction()
+        await producer.send_and_wait("test.transactions", b"committed")
+        await producer.commit_transaction()
 
 
 async def test_what_was_acknowledged_survives_kill_9_of_the_broker(tmp_path: Path) -> None:
@@ -56,10 +58,10 @@ async def test_the_registry_speaks_the_confluent_api(registry_url: str) -> None:
             assert '"Probe"' in (await answer.json(content_type=None))["schema"]
 
 
-async def create_topic(bootstrap: str, name: str) -> None:
+async def create_topic(bootstrap: str, name: str, partitions: int = 1) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+        await admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
     finally:
         await admin.close()

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from penstock_schemas import records as r
 from pydantic import ValidationError
 
 from penstock.errors import InvalidInput
+from penstock_schemas import records as r
 
 MAX_NOTE_BYTES = 2048
 """Longer messages, names and summaries are cut: progress is to be looked at, results travel as output."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock_schemas import records as r
-from penstock_schemas.ids import derived_id, usage_id
-from penstock_schemas.topics import MAX_INLINE_BYTES
-
 from penstock.agents._records import note, now_us, pieces, valid
 from penstock.agents.attempt import Attempt
 from penstock.errors import InvalidInput
+from penstock_schemas import records as r
+from penstock_schemas.ids import derived_id, usage_id
+from penstock_schemas.topics import MAX_INLINE_BYTES
 
 Report = Callable[[r.ProgressRecord | r.RecordUsage], Awaitable[None]]
 """Takes one record of a run; returns once it is on its way out of the agent's process."""
@@ -97,7 +97,7 @@ class AgentContext:
         await self._tell(r.StepStarted, step_number=number, step_type=note(type), name=note(name))
         try:
             yield
-        except BaseException as exc:
+        except (Exception, asyncio.CancelledError) as exc:
             await finished("error", note(f"{exc.__class__.__name__}: {exc}"))
             raise
         await finished("ok")
@@ -118,7 +118,7 @@ class AgentContext:
 
         try:
             yield call
-        except BaseException as exc:
+        except (Exception, asyncio.CancelledError) as exc:
             await called("error", f"{exc.__class__.__name__}: {exc}")
             raise
         await called("success", call.summary)

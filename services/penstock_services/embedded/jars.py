@@ -66,7 +66,7 @@ def java_servers(report: Report = lambda line: None) -> JavaServers:
         return cached
     target = _target(cache_folder())
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_suffix(".lock"), report):
+    with locked(target.with_suffix(".lock"), report):
         if (target / _MARKER).exists():  # another caller fetched while this one waited
             return JavaServers(target)
         shutil.rmtree(target, ignore_errors=True)
@@ -87,12 +87,13 @@ def _target(cache: Path) -> Path:
 
 
 @contextmanager
-def _locked(path: Path, report: Report) -> Iterator[None]:
+def locked(path: Path, report: Report) -> Iterator[None]:
+    """Hold the lock file at `path` while the body runs, waiting for whoever holds it now."""
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("another penstock fetches the broker and the registry; waiting for it")
+            report("waiting for another penstock that fetches the same")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

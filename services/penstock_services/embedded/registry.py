@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from penstock_services.embedded.class_archive import QUICK_START, archive_options
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
-from penstock_services.embedded.kafka import QUICK_START_JVM
 from penstock_services.embedded.probes import http_probe
 from penstock_services.embedded.process import ServerProcess
 
+_HEAP = ("-Xms32m", "-Xmx192m")
 CONFLUENT_API = "/apis/ccompat/v7"
 
 
@@ -29,13 +30,15 @@ def registry_process(
     log_path: Path,
     *,
     kafka_bootstrap: str | None,
-    after: tuple[str, ...] = (),
+    jvm_options: tuple[str, ...] | None = None,
 ) -> ServerProcess:
     """The registry at 127.0.0.1:`port`.
 
     Args:
-        kafka_bootstrap: where its schemas are kept; None keeps them in memory only.
+        kafka_bootstrap: where its schemas are kept; None keeps them in memory only. It may still be starting.
+        jvm_options: instead of those that use the class archive.
     """
+    options = archive_options(java, servers, "registry") if jvm_options is None else jvm_options
     storage = {"APICURIO_STORAGE_KIND": "sql"}
     if kafka_bootstrap is not None:
         storage = {
@@ -46,7 +49,7 @@ def registry_process(
         }
     return ServerProcess(
         name="registry",
-        argv=(str(java.binary), "-Xms32m", "-Xmx192m", *QUICK_START_JVM, "-jar", str(servers.registry_jar)),
+        argv=(str(java.binary), *_HEAP, *options, *QUICK_START, "-jar", str(servers.registry_jar)),
         env={
             "QUARKUS_HTTP_HOST": "127.0.0.1",
             "QUARKUS_HTTP_PORT": str(port),
@@ -56,7 +59,6 @@ def registry_process(
         log_path=log_path,
         health=http_probe(f"{registry_url(port)}/subjects"),
         ports={"registry": port},
-        after=after,
         # A Kafka setting it does not like, and it neither serves nor ends: only the time limit shows it.
         start_timeout_s=90.0,
     )

@@ -16,6 +16,7 @@ import msgspec
 
 from penstock_schemas import records as r
 from penstock_schemas import topics
+from penstock_schemas.records.executions import TerminalEvent
 from penstock_streams.executions import leases
 from penstock_streams.executions import model as m
 from penstock_streams.executions.policy import LeaseTimes
@@ -244,7 +245,7 @@ class Executions:
         decision.timers += [Timer(f"deadline/{execution_id}", None), Timer(f"retry/{execution_id}", due)]
 
     def _end(
-        self, execution: m.Execution, event: r.TerminalEvent, status: str, now: int, decision: Decision
+        self, execution: m.Execution, event: TerminalEvent, status: str, now: int, decision: Decision
     ) -> None:
         """The one terminal state: tell followers, let accounts settle, forget the work, remember the end."""
         key = m.execution_key(event.execution_id)

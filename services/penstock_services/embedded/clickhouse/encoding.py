@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Protocol
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]  # has no stubs
 
 from penstock_services.embedded.clickhouse.errors import BAD_ARGUMENTS, ClickHouseError
 

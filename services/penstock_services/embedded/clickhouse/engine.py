@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import chdb
+from chdb import _chdb
 
 from penstock.errors import AlreadyRunning, DataFolderDamaged
 from penstock_services.embedded.clickhouse.folder import is_open_elsewhere, prepare_folder
@@ -31,9 +32,8 @@ class Engine:
         self.guard = Guard.of(
             table_functions=set(self._ask("SELECT lower(name) FROM system.table_functions")),
             engines=set(
-                self._ask(
-                    "SELECT lower(name) FROM system.table_engines UNION ALL SELECT lower(name) FROM system.database_engines"
-                )
+                self._ask("SELECT lower(name) FROM system.table_engines")
+                + self._ask("SELECT lower(name) FROM system.database_engines")
             ),
             ai_functions=set(
                 self._ask("SELECT lower(name) FROM system.functions WHERE match(name, '^(ai|AI)[A-Z]')")
@@ -49,7 +49,8 @@ class Engine:
             DataFolderDamaged: it is not ours, or the engine cannot load what is in it.
         """
         prepare_folder(path)
-        chdb._chdb.set_signal_handlers_enabled(False)  # SIGTERM is the server's: it finishes what is in flight
+        # SIGTERM is the server's: it finishes what is in flight. (Missing from the stub.)
+        _chdb.set_signal_handlers_enabled(False)  # type: ignore[attr-defined]
         try:
             engine = cls(path, chdb.connect(str(path)))
             engine._replace_default_database()
@@ -57,8 +58,8 @@ class Engine:
             if is_open_elsewhere(path):
                 raise AlreadyRunning(f"another process has the ClickHouse folder {path} open") from exc
             raise DataFolderDamaged(
-                f"the engine cannot load the ClickHouse folder {path}; its own words are above. Restore the folder, or "
-                "remove it and let the loader fill a new one from Kafka"
+                f"the engine cannot load the ClickHouse folder {path}; its own words are above. Restore it, "
+                "or remove it and let the loader fill a new one from Kafka"
             ) from exc
         return engine
 

@@ -16,23 +16,28 @@ from penstock_services.embedded.clickhouse.errors import (
 )
 from penstock_services.embedded.clickhouse.statement import Statement
 
-TABLE_FUNCTIONS_ALLOWED = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TABLE_FUNCTIONS_ALLOWED = _words(
     """dictionary format generate_series generaterandom generateseries loop merge mergetreeindex
-    mergetreeprojection null numbers numbers_mt primes values view viewexplain zeros zeros_mt""".split()
+    mergetreeprojection null numbers numbers_mt primes values view viewexplain zeros zeros_mt"""
 )
-ENGINES_ALLOWED = frozenset(
+ENGINES_ALLOWED = _words(
     """aggregatingmergetree alias atomic buffer coalescingmergetree collapsingmergetree generaterandom join log
     materializedview memory merge mergetree null replacingmergetree set stripelog summingmergetree tinylog
-    versionedcollapsingmergetree view""".split()
+    versionedcollapsingmergetree view"""
 )
 ALSO_REFUSED = frozenset({"catboostevaluate", "clickhouse", "disk", "filesystem", "http", "python"})
 """Functions, dictionary sources and disk definitions that are not in the engine's list of table functions."""
-KINDS_ALLOWED = frozenset(
+KINDS_ALLOWED = _words(
     """( ALTER CHECK CREATE DELETE DESC DESCRIBE DROP EXCHANGE EXISTS EXPLAIN FROM INSERT KILL OPTIMIZE RENAME
-    REPLACE SELECT SET SHOW SYSTEM TRUNCATE UPDATE USE WITH""".split()
+    REPLACE SELECT SET SHOW SYSTEM TRUNCATE UPDATE USE WITH"""
 )
 SYSTEM_REFUSED = frozenset({"KILL", "SHUTDOWN", "SUSPEND"})
-KINDS_OF_GET = frozenset("( DESC DESCRIBE EXISTS EXPLAIN FROM SELECT SHOW WITH".split())
+KINDS_OF_GET = _words("( DESC DESCRIBE EXISTS EXPLAIN FROM SELECT SHOW WITH")
 """GET implies readonly, as on the real server."""
 
 

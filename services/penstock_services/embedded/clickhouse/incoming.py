@@ -13,7 +13,7 @@ _LINE_END = re.compile(rb"[ \t]*\r?\n?")
 
 
 async def read_statement(call: Call, body: Body) -> tuple[bytes, Statement]:
-    """The SQL and what the scanner says of it. The rows of `INSERT … FORMAT X` are left in the body, to be streamed.
+    """The SQL and what the scanner says of it; the rows of `INSERT … FORMAT X` stay in the body.
 
     VALUES are read whole, as SQL: the engine evaluates expressions in them, so the guard must see them.
 

@@ -20,8 +20,17 @@ from penstock_services.embedded.clickhouse.session import DEFAULT_TIMEOUT_S
 
 USER = "default"
 _NOT_SETTINGS = frozenset(
-    """query database user password session_id session_timeout session_check query_id default_format buffer_size
-    wait_end_of_query quota_key client_protocol_version client_name""".split()
+    (
+        *("query", "database", "user", "password", "session_id", "session_timeout", "session_check", "query_id"),
+        *(
+            "default_format",
+            "buffer_size",
+            "wait_end_of_query",
+            "quota_key",
+            "client_protocol_version",
+            "client_name",
+        ),
+    )
 )
 """Parameters of the HTTP interface itself; every other one is a setting of the engine."""
 _UNSUPPORTED = frozenset({"compress", "decompress", "role", "close_session", "stacktrace"})
@@ -71,7 +80,7 @@ class Call:
         return self
 
     def authenticate(self, password: str) -> None:
-        """Raise `ClickHouseError` unless the call names the user and the password, which is compared in constant time."""
+        """Raise `ClickHouseError` unless user and password are right; compared in constant time."""
         user, given = self._credentials()
         known = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), password.encode())
         if user != USER or not known:

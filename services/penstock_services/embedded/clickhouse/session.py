@@ -21,8 +21,14 @@ LOCK_WAIT_S = 0.5
 """A response reaches the client a moment before its session is free for the next request."""
 DEFAULT_TIMEOUT_S = 60.0
 """As on the real server (default_session_timeout)."""
-FIXED_SETTINGS = {"implicit_select": "0", "http_max_tries": "2"}
-"""`1+1` alone is no query, as over HTTP it should be; a dead URL must not be tried ten times."""
+SETTINGS = {
+    "implicit_select": "0",  # `1 + 1` alone is no query over HTTP
+    "http_max_tries": "2",  # a dead address is not tried ten times
+    "output_format_parallel_formatting": "0",  # 400 MB of result: 13 to 130 MB of memory, not 530, and faster
+    "min_insert_block_size_bytes": str(32 << 20),  # 1.6 GB inserted: 98 MB of memory, not 2.3 GB, and faster
+    "max_insert_block_size_bytes": str(32 << 20),
+}
+"""What differs from the engine's own defaults; a request may set it otherwise."""
 
 
 class Session:
@@ -39,7 +45,7 @@ class Session:
 
     def prepare(self, settings: Mapping[str, str], database: str | None) -> None:
         """Make `settings` and `database` those of the next statement; settings of the last one are taken back."""
-        wanted = {**FIXED_SETTINGS, **settings}
+        wanted = {**SETTINGS, **settings}
         for name in settings:
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
                 raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {name[:80]!r}")

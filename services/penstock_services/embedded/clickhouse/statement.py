@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-# SQL is scanned as latin-1, so that offsets are bytes. ClickHouse also takes typographic quotes: ‘text’ and “name”.
+# SQL is scanned as latin-1, so that offsets are bytes. ClickHouse takes typographic quotes too: ‘text’, “name”.
 _TOKEN = re.compile(
     r"""--[^\n]*|\#[!\s][^\n]*|/\*.*?\*/"""
     r"""|'(?:[^'\\]|\\.|'')*'|\xe2\x80\x98.*?\xe2\x80\x99|\$(\w*)\$.*?\$\1\$"""
@@ -67,7 +67,7 @@ def scan(sql: bytes) -> Statement:
     depth, ended, callee, after_engine = 0, False, "", False
     for match in _TOKEN.finditer(sql.decode("latin-1")):
         token = match.group()
-        # The lexer's Unicode blanks arrive here as single bytes above 127: they must not part a name from its bracket.
+        # The lexer's Unicode blanks arrive as single bytes above 127: they must not part a name from its bracket.
         if (
             token.isspace()
             or token.startswith(("--", "/*", "# ", "#!"))
@@ -97,7 +97,7 @@ def scan(sql: bytes) -> Statement:
 
 def _name(token: str) -> str:
     """The token as an identifier, unquoted and lower case; empty for anything else."""
-    if token[0].isalpha() and token.isascii() or token[0] == "_":
+    if (token[0].isalpha() and token.isascii()) or token[0] == "_":
         return token.lower()
     if token[0] in '`"' and len(token) > 1:
         return re.sub(r"\\(.)", r"\1", token[1:-1]).lower()
@@ -141,6 +141,9 @@ class _Keywords:
             found.uses_client_file = True
         elif word == "FORMAT":
             found.format_start = start
-        elif previous == "FORMAT" and self.before_previous not in ("INTO", "TABLE") and _name(token):
-            if found.kind != "CREATE" and not found.has_values:
-                found.format_name = token
+        elif previous == "FORMAT" and self._may_name_format(token):
+            found.format_name = token
+
+    def _may_name_format(self, token: str) -> bool:
+        follows_clause = self.before_previous not in ("INTO", "TABLE")  # a table may be called `format`
+        return bool(_name(token)) and follows_clause and self.found.kind != "CREATE" and not self.found.has_values

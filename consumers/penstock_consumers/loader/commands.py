@@ -1,0 +1,36 @@
+"""`penstock loader`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import typer
+
+from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
+from penstock_consumers.loader.loader import Loader
+from penstock_schemas.codec import Codec
+from penstock_schemas.registry import SchemaRegistry
+from penstock_services.health import health_port, serve_health
+
+
+def register(app: typer.Typer) -> None:
+    """Add `loader` to the command line."""
+    app.command("loader")(loader_command)
+
+
+def loader_command() -> None:
+    """Load every event from Kafka into ClickHouse, until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(_run())
+
+
+async def _run() -> None:
+    async with SchemaRegistry(RegistrySettings().url) as registry:
+        loader = Loader(KafkaSettings(), ClickHouseSettings(), Codec(registry))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, loader.stop)
+        async with serve_health(loader.hindrance, port=health_port()):
+            await loader.run()

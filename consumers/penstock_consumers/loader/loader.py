@@ -1,0 +1,167 @@
+"""The loop: Kafka to ClickHouse, then the offsets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from clickhouse_connect.driver.client import Client
+from prometheus_client import Counter, Histogram
+
+from penstock.errors import ClickHouseUnreachable, KafkaUnreachable
+from penstock.settings import ClickHouseSettings, KafkaSettings
+from penstock_consumers.loader.dead_letters import dead_letter_of, send_dead_letters
+from penstock_consumers.loader.inserting import Poison, insert_rows
+from penstock_consumers.loader.intake import Batch, Intake
+from penstock_consumers.loader.rows import Row
+from penstock_consumers.loader.settings import LoaderSettings
+from penstock_consumers.loader.tables import LOADED_KINDS
+from penstock_schemas.codec import Codec
+from penstock_schemas.topics import DEAD_LETTERS, TOPICS
+from penstock_services.clickhouse import connect
+
+log = logging.getLogger("penstock.loader")
+ROWS = Counter("penstock_loader_rows", "Rows inserted", ["table"])
+LETTERS = Counter("penstock_loader_dead_letters", "Records that could not be loaded")
+INSERT_SECONDS = Histogram("penstock_loader_insert_seconds", "Inserts of one batch")
+LOADED_TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.kind in LOADED_KINDS)
+LONGEST_PAUSE_S = 5.0
+
+
+class Loader:
+    """One member of the loader's consumer group.
+
+    Commit order of one batch, and what a crash costs:
+
+    1. insert the batch, table by table. A crash before its end leaves rows whose offsets are not committed: the
+       next loader inserts them again, perhaps grouped otherwise, and the tables' keys collapse them. Until their
+       parts have merged, a SELECT without FINAL may see a row twice.
+    2. produce dead letters for what cannot be loaded and wait for every acknowledgement. A crash behind it repeats
+       1 and 2; a dead letter's id derives from its record's coordinates, so the repeat is the same one.
+    3. commit the offsets. From here on the batch is never read again; a crash behind it costs nothing.
+
+    While ClickHouse is away the loader holds one batch and asks Kafka for nothing more: the lag stays on Kafka.
+
+    Args:
+        codec: its registry stays the caller's.
+        topics: to load; all event topics, unless a test has its own.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        clickhouse: ClickHouseSettings,
+        codec: Codec,
+        settings: LoaderSettings | None = None,
+        topics: tuple[str, ...] = LOADED_TOPICS,
+    ) -> None:
+        self._kafka = kafka
+        self._clickhouse = clickhouse
+        self._codec = codec
+        self._settings = settings or LoaderSettings()
+        self._topics = topics
+        self._stopping = asyncio.Event()
+        self._client: Client | None = None
+        self._hindrance: str | None = "has not joined its consumer group yet"
+
+    def hindrance(self) -> str | None:
+        """Why rows are not flowing now; None while they are, or would if there were any."""
+        return self._hindrance
+
+    def stop(self) -> None:
+        """Let `run` return after the batch it holds."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Load until `stop`. A batch that ClickHouse does not take by then stays uncommitted on Kafka.
+
+        Raises:
+            KafkaUnreachable: Kafka is away; the supervisor starts a new loader.
+            ContractError: the schema of dead letters is not registered.
+        """
+        await self._codec.prepare_writer(DEAD_LETTERS, DEAD_LETTERS.records[0])
+        options = self._kafka.client_options()
+        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+            *self._topics,
+            **options,
+            group_id=self._settings.group_id,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
+            fetch_max_bytes=16 << 20,
+            session_timeout_ms=10_000,
+            max_poll_interval_ms=86_400_000,  # an outage of ClickHouse must not cost the membership
+        )
+        producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, max_request_size=1 << 20)
+        try:
+            await consumer.start()
+            await producer.start()
+            self._hindrance = None
+            intake = Intake(consumer, self._codec, self._settings)
+            while not self._stopping.is_set():
+                batch = await intake.next_batch()
+                if batch.records:
+                    await self._load(batch, consumer, producer)
+        except KafkaError as exc:
+            raise KafkaUnreachable(
+                f"Kafka at {self._kafka.bootstrap_servers} did not do what was asked ({exc!r}); "
+                "check PENSTOCK_KAFKA_BOOTSTRAP_SERVERS and that the broker runs"
+            ) from exc
+        finally:
+            await consumer.stop()
+            await producer.stop()
+            if self._client is not None:
+                self._client.close()
+
+    async def _load(
+        self, batch: Batch, consumer: AIOKafkaConsumer[bytes, bytes], producer: AIOKafkaProducer
+    ) -> None:
+        with INSERT_SECONDS.time():
+            for table, rows in batch.rows.items():
+                if not await self._insert(table, rows, batch):  # 1
+                    return
+        if batch.letters:
+            await send_dead_letters(producer, self._codec, batch.letters, occurred_at=time.time_ns() // 1000)  # 2
+            LETTERS.inc(len(batch.letters))
+        try:
+            await consumer.commit(batch.next_offsets)  # 3
+        except (CommitFailedError, IllegalStateError) as exc:
+            log.warning("another loader has taken over; it repeats this batch, and the keys collapse it: %s", exc)
+
+    async def _insert(self, table: str, rows: list[Row], batch: Batch) -> bool:
+        """Insert, waiting while ClickHouse is away; False where the loader was stopped before it came back."""
+        pause_s = 0.2
+        while True:
+            try:
+                refused = await asyncio.to_thread(self._insert_now, table, rows)
+            except ClickHouseUnreachable as exc:
+                self._hindrance = str(exc)
+                log.warning("%d rows of %s wait: %s", len(rows), table, exc)
+                if await self._stopped_within(pause_s):
+                    return False
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            self._hindrance = None
+            for poison in refused:
+                log.error(
+                    "%s offset %d is refused: %s", poison.row.source.topic, poison.row.source.offset, poison.error
+                )
+                batch.letters.append(dead_letter_of(poison.row.source, poison.error, poison.row.record.tenant_id))
+            ROWS.labels(table).inc(len(rows) - len(refused))
+            return True
+
+    def _insert_now(self, table: str, rows: list[Row]) -> list[Poison]:
+        if self._client is None:
+            self._client = connect(self._clickhouse, deadline_s=0)
+        return insert_rows(self._client, self._clickhouse, table, rows)
+
+    async def _stopped_within(self, pause_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), pause_s)
+        except TimeoutError:
+            return False
+        return True

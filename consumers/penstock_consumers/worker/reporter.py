@@ -1,0 +1,135 @@
+"""What one run did, on its way to Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from pydantic import ValidationError
+
+from penstock.artifacts import ArtifactStore, CarriedText, carry_text
+from penstock.errors import AgentError, Unreachable, UsageError
+from penstock_consumers.worker.outbox import Acknowledged, Outbox
+from penstock_consumers.worker.wire import Ended, Reported
+from penstock_schemas import records as r
+from penstock_schemas.ids import derived_id, usage_id
+from penstock_schemas.topics import ACCOUNTS_COMMANDS, EXECUTIONS_COMMANDS, EXECUTIONS_PROGRESS
+
+Status = Literal["completed", "failed", "timed_out", "handed_back"]
+MAX_ERROR_MESSAGE_BYTES = 2048
+MAX_ERROR_TYPE_CHARS = 256
+REPORTABLE: dict[str, type[r.ProgressRecord | r.RecordUsage]] = {
+    record_type.__name__: record_type
+    for record_type in (
+        r.ProgressReported,
+        r.StepStarted,
+        r.StepFinished,
+        r.ToolCalled,
+        r.OutputEmitted,
+        r.RecordUsage,
+    )
+}
+
+
+class ForeignReport(AgentError):
+    """A slot reported something that is not the next record of its own run."""
+
+
+class Reporter:
+    """Relays one run.
+
+    Args:
+        outbox: where records go.
+        dispatch: the attempt that runs.
+        worker_id: who runs it.
+        store: takes an output above the inline limit; None where none is configured.
+    """
+
+    def __init__(
+        self, outbox: Outbox, dispatch: r.ExecutionDispatched, worker_id: str, store: ArtifactStore | None
+    ) -> None:
+        self._outbox = outbox
+        self._dispatch = dispatch
+        self._worker_id = worker_id
+        self._store = store
+        self._unacknowledged: set[Acknowledged] = set()
+        self._last_seq = 0
+        self._last_call_seq = 0
+
+    async def relay(self, reported: Reported) -> None:
+        """Send one record of the run; waits where Kafka is behind.
+
+        Raises:
+            ForeignReport: not of this run, or out of order.
+        """
+        record = self._checked(reported)
+        topic = ACCOUNTS_COMMANDS if isinstance(record, r.RecordUsage) else EXECUTIONS_PROGRESS
+        acknowledged = await self._outbox.send(topic, record)
+        self._unacknowledged.add(acknowledged)
+        acknowledged.add_done_callback(self._unacknowledged.discard)
+
+    async def flush(self) -> None:
+        """Wait until everything relayed is acknowledged."""
+        await asyncio.gather(*self._unacknowledged)
+
+    async def finish(self, status: Status, ended: Ended) -> None:
+        """Report the end of the attempt.
+
+        1. The output goes to the artifact store where it is large. A crash after this leaves an unused blob.
+        2. All progress and usage are acknowledged. A crash after this loses the result: the lease runs out, the
+           attempt is repeated, and what it used is on the bill as usage of a lost attempt.
+        3. FinishAttempt is sent and acknowledged. A crash between the two leaves the result reported once.
+        """
+        try:
+            output = await carry_text(ended.output, self._store)
+        except (UsageError, Unreachable) as exc:
+            output = CarriedText(None, None)
+            retryable = isinstance(exc, Unreachable)
+            status, ended = "failed", Ended("", type(exc).__name__, f"output not kept: {exc}", retryable)
+        completed = status == "completed"
+        finish = r.FinishAttempt(
+            event_id=derived_id("finish", *self._identity),
+            tenant_id=self._dispatch.tenant_id,
+            execution_id=self._dispatch.execution_id,
+            epoch=self._dispatch.epoch,
+            worker_id=self._worker_id,
+            status=status,
+            output=output.inline if completed else None,
+            output_ref=output.ref if completed else None,
+            error_type=None if ended.error_type is None else ended.error_type[:MAX_ERROR_TYPE_CHARS],
+            error_message=None if ended.error_type is None else cut(ended.error_message),
+            retryable=ended.retryable,
+            last_seq=self._last_seq,
+        )
+        await self.flush()
+        await (await self._outbox.send(EXECUTIONS_COMMANDS, finish))
+
+    @property
+    def _identity(self) -> tuple[str, int]:
+        return self._dispatch.execution_id, self._dispatch.epoch
+
+    def _checked(self, reported: Reported) -> r.ProgressRecord | r.RecordUsage:
+        record_type = REPORTABLE.get(reported.record_type)
+        if record_type is None:
+            raise ForeignReport(f"a slot reported a {reported.record_type!r}, which no agent may")
+        try:
+            record = record_type.model_validate_json(reported.body)
+        except ValidationError as exc:
+            raise ForeignReport(f"a slot reported an unusable {reported.record_type}: {exc}") from exc
+        if record.tenant_id != self._dispatch.tenant_id or (record.execution_id, record.epoch) != self._identity:
+            raise ForeignReport(f"a slot reported a {reported.record_type} of another run than its own")
+        if isinstance(record, r.RecordUsage):
+            self._last_call_seq += 1
+            expected = usage_id(self._dispatch.tenant_id, *self._identity, self._last_call_seq)
+            in_order = (record.usage_id, record.call_seq) == (expected, self._last_call_seq)
+        else:
+            self._last_seq += 1
+            in_order = record.seq == self._last_seq
+        if not in_order:
+            raise ForeignReport(f"a slot reported a {reported.record_type} out of order")
+        return record
+
+
+def cut(message: str) -> str:
+    """`message` as at most `MAX_ERROR_MESSAGE_BYTES` of UTF-8."""
+    return message.encode(errors="replace")[:MAX_ERROR_MESSAGE_BYTES].decode(errors="ignore")

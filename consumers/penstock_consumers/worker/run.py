@@ -1,0 +1,167 @@
+"""One granted attempt, from its input to its FinishAttempt."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from penstock.artifacts import ArtifactStore, CarriedText, read_text
+from penstock.errors import AgentError, PenstockError, Unreachable
+from penstock_consumers.worker.boottime import boottime_s
+from penstock_consumers.worker.leases import LeaseKey, LeaseTable
+from penstock_consumers.worker.reporter import Reporter, Status
+from penstock_consumers.worker.slots import Reservation, Slot, SlotDied, SlotPool
+from penstock_consumers.worker.wire import Cancel, Ended, Extend, Start
+from penstock_schemas import records as r
+from penstock_schemas.ids import derived_id
+
+Reason = Literal["lease lost", "timed_out", "handed_back"]
+"""Why the supervisor ended a run that had not ended by itself."""
+
+
+class Run:
+    """Runs one attempt under its lease.
+
+    Args:
+        dispatch: what to run.
+        pool: where; `reservation` is its place there and is released as soon as the slot is done.
+        leases: holds the attempt's lease.
+        reporter: takes what the run does.
+        store: where an input by reference is; None where none is configured.
+        workspaces: folder for the attempts' folders.
+    """
+
+    def __init__(
+        self,
+        dispatch: r.ExecutionDispatched,
+        *,
+        pool: SlotPool,
+        reservation: Reservation,
+        leases: LeaseTable,
+        reporter: Reporter,
+        store: ArtifactStore | None,
+        workspaces: Path,
+    ) -> None:
+        self.key = LeaseKey(dispatch.execution_id, dispatch.epoch)
+        self._dispatch = dispatch
+        self._pool = pool
+        self._reservation = reservation
+        self._leases = leases
+        self._reporter = reporter
+        self._store = store
+        self._workspace = workspaces / derived_id("workspace", *self.key)  # an execution id may be any text
+        self._slot: Slot | None = None
+        self._reason: Reason | None = None
+        self._over = False
+        self._abort: Callable[[], object] = lambda: None
+
+    async def execute(self) -> Status | None:
+        """Run to the end and report it; returns the reported status, None where the lease was lost.
+
+        The order of what is reported, and the cost of a crash at each point: `Reporter.finish`.
+        """
+        timer = asyncio.get_running_loop().call_later(self._dispatch.timeout_s, self.end, "timed_out")
+        try:
+            ended = await self._outcome()
+        finally:
+            self._over = True
+            timer.cancel()
+            self._reservation.release()
+            await self._clean_up()
+        if self._reason == "lease lost" or self._guard_was_quicker(ended):
+            await self._reporter.flush()  # what was used is billed, whoever's result counts
+            return None
+        status, ended = self._judged(ended)
+        await self._reporter.finish(status, ended)
+        return status
+
+    def end(self, reason: Reason) -> None:
+        """End the run now, by SIGKILL; the first reason counts, and one that comes after the end does not."""
+        if not self._over and self._reason is None:
+            self._reason = reason
+            self._abort()
+
+    def extend(self, deadline_s: float) -> None:
+        """The lease lives until `deadline_s` on CLOCK_BOOTTIME."""
+        if self._slot is not None and not self._over:
+            self._slot.send(Extend(deadline_s))
+
+    def warn(self) -> None:
+        """Tell the agent that it will be ended in a moment."""
+        if self._slot is not None and not self._over:
+            self._slot.send(Cancel())
+
+    async def _outcome(self) -> Ended:
+        preparing = asyncio.ensure_future(self._prepare())
+        self._abort = preparing.cancel
+        try:
+            text, slot = await preparing
+        except asyncio.CancelledError:
+            if self._reason is None:
+                raise
+            return Ended(error_type="NotStarted", error_message="the run was ended before its agent started")
+        except PenstockError as exc:
+            return _failure(exc, retryable=isinstance(exc, Unreachable))
+        self._slot, self._abort = slot, slot.kill
+        if self._reason is not None:
+            slot.kill()
+        try:
+            return await self._drive(slot, text)
+        except SlotDied as exc:
+            return _failure(exc, retryable=True)
+        except AgentError as exc:
+            slot.kill()
+            return _failure(exc, retryable=False)
+        except asyncio.CancelledError:
+            slot.kill()
+            raise
+
+    async def _prepare(self) -> tuple[str, Slot]:
+        text = await read_text(CarriedText(self._dispatch.input, self._dispatch.input_ref), self._store)
+        return text, await self._pool.take()
+
+    async def _drive(self, slot: Slot, text: str) -> Ended:
+        dispatch = self._dispatch
+        start = Start(
+            execution_id=dispatch.execution_id,
+            epoch=dispatch.epoch,
+            tenant_id=dispatch.tenant_id,
+            agent_type=dispatch.agent_type,
+            input=text,
+            user_id=dispatch.user_id,
+            model=dispatch.model,
+            max_tokens=dispatch.max_tokens,
+            metadata=dispatch.metadata,
+            workspace=str(self._workspace),
+            deadline_s=self._leases.deadline_s(self.key) or boottime_s(),
+        )
+        slot.send(start)
+        while not isinstance(message := await slot.next_report(), Ended):
+            await self._reporter.relay(message)
+        return message
+
+    def _judged(self, ended: Ended) -> tuple[Status, Ended]:
+        if self._reason == "timed_out":
+            limit = f"the run was killed after its {self._dispatch.timeout_s} s (timeout_s)"
+            return "timed_out", Ended(error_type="TimedOut", error_message=limit)
+        if self._reason == "handed_back":
+            return "handed_back", Ended()
+        return ("completed" if ended.error_type is None else "failed"), ended
+
+    def _guard_was_quicker(self, ended: Ended) -> bool:
+        """Whether the slot's own guard killed the run for its lease before the supervisor did."""
+        deadline_s = self._leases.deadline_s(self.key)
+        return ended.error_type == SlotDied.__name__ and (deadline_s is None or deadline_s <= boottime_s())
+
+    async def _clean_up(self) -> None:
+        if self._slot is not None:
+            await self._pool.put_back(self._slot)
+        if self._workspace.exists():
+            await asyncio.to_thread(shutil.rmtree, self._workspace, ignore_errors=True)
+
+
+def _failure(exc: Exception, *, retryable: bool) -> Ended:
+    return Ended(error_type=type(exc).__name__, error_message=str(exc), retryable=retryable)

@@ -1,0 +1,40 @@
+"""What an operator can set about a worker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from penstock.settings import Settings
+from penstock_schemas.records.base import Name
+from penstock_schemas.topics import DEFAULT_QUEUE
+
+
+class WorkerSettings(Settings):
+    """From `PENSTOCK_WORKER_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_WORKER_")
+
+    queues: Annotated[tuple[Name, ...], NoDecode, Field(min_length=1)] = (DEFAULT_QUEUE,)
+    """The queues this worker serves; comma-separated in the environment."""
+    concurrency: PositiveInt = 4
+    """Slot processes; each runs one attempt at a time."""
+    heartbeat_s: PositiveFloat = 5.0
+    lease_margin_s: PositiveFloat = 3.0
+    """A run is killed this long before its lease could be given to another worker: for clock rates that differ,
+    and for the kill itself."""
+    claim_retry_s: PositiveFloat = 2.0
+    """An unanswered claim is sent again after this, then after twice as long, and so on."""
+    claim_patience_s: PositiveFloat = 30.0
+    """After this an unanswered claim frees its slot; the dispatch will be repeated."""
+    drain_s: float = Field(default=30.0, ge=0)
+    """How long running attempts may go on after SIGTERM before they are handed back."""
+    start_wait_s: PositiveFloat = 60.0
+    """How long Kafka may be away at start."""
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value

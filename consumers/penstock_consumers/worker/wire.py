@@ -1,0 +1,113 @@
+"""What the supervisor and a slot say to each other: 4 bytes of length (big-endian), then MessagePack."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from penstock.artifacts import MAX_PAYLOAD_BYTES
+
+LENGTH_BYTES = 4
+MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + 1024 * 1024
+"""A payload and what goes around it."""
+
+
+class FrameTooLong(ValueError):
+    """A message above `MAX_FRAME_BYTES`, or bytes that are no message at all."""
+
+
+class Start(msgspec.Struct, frozen=True, tag=True):
+    """To a slot: run this attempt."""
+
+    execution_id: str
+    epoch: int
+    tenant_id: str
+    agent_type: str
+    input: str
+    user_id: str | None
+    model: str | None
+    max_tokens: int | None
+    metadata: dict[str, str]
+    workspace: str
+    deadline_s: float
+    """CLOCK_BOOTTIME at which the slot kills itself unless it hears of a later one."""
+
+
+class Extend(msgspec.Struct, frozen=True, tag=True):
+    """To a slot: the lease lives on."""
+
+    deadline_s: float
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """To a slot: the run will be ended in a moment."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """From a slot: send me an attempt."""
+
+
+class Reported(msgspec.Struct, frozen=True, tag=True):
+    """From a slot: one record of the run, as the JSON of its model."""
+
+    record_type: str
+    body: bytes
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """From a slot: the run is over. `error_type` is None where it returned `output`."""
+
+    output: str = ""
+    error_type: str | None = None
+    error_message: str = ""
+    retryable: bool = False
+
+
+ToSlot: TypeAlias = Start | Extend | Cancel
+FromSlot: TypeAlias = Ready | Reported | Ended
+
+_to_slot = msgspec.msgpack.Decoder(ToSlot)
+_from_slot = msgspec.msgpack.Decoder(FromSlot)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def frame(message: ToSlot | FromSlot) -> bytes:
+    """`message` as it goes over the socket.
+
+    Raises:
+        FrameTooLong: above `MAX_FRAME_BYTES`.
+        UnicodeEncodeError: a text with lone surrogates.
+    """
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME_BYTES:
+        raise FrameTooLong(f"{type(message).__name__} of {len(body)} bytes is above {MAX_FRAME_BYTES}")
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def body_length(prefix: bytes) -> int:
+    """Bytes of the body that follows `prefix`.
+
+    Raises:
+        FrameTooLong: no message of ours is that long.
+    """
+    length = int.from_bytes(prefix, "big")
+    if length > MAX_FRAME_BYTES:
+        raise FrameTooLong(f"a frame announces {length} bytes; at most {MAX_FRAME_BYTES} are ours")
+    return length
+
+
+def to_slot(body: bytes) -> ToSlot:
+    """The message a slot received."""
+    message: ToSlot = _to_slot.decode(body)
+    return message
+
+
+def from_slot(body: bytes) -> FromSlot:
+    """The message the supervisor received.
+
+    Raises:
+        msgspec.DecodeError: not a message.
+    """
+    message: FromSlot = _from_slot.decode(body)
+    return message

@@ -1,0 +1,70 @@
+"""The root of the command line: what commands there are, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from penstock.cli import bill, dlq, runs, schemas, tenants
+from penstock.cli.extensions import add_extensions
+from penstock.cli.output import ERRORS
+from penstock.errors import MissingExtra, PenstockError
+
+OWN_PACKAGES = ("penstock", "penstock_schemas", "penstock_services", "penstock_streams", "penstock_consumers")
+EPILOG = (
+    "Exit codes: 0 done, 1 the run or check failed, 2 usage, 3 rejected, 4 a server is not reachable, "
+    "5 no longer verifiable. Servers are found by PENSTOCK_* variables or a running `penstock up`."
+)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    app = build(sys.argv[1:])
+    try:
+        typer.main.get_command(app)(prog_name="penstock")
+    except PenstockError as exc:
+        _fail(exc)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] in OWN_PACKAGES:
+            raise  # a bug of ours, not a missing extra
+        _fail(MissingExtra(f"this command needs the package {exc.name!r}: pip install 'penstock[all]'"))
+    except BrokenPipeError:
+        # The reader of a pipe went away, as `head` does. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+def build(arguments: list[str]) -> typer.Typer:
+    """The whole command line; extensions are loaded as far as `arguments` need them."""
+    app = typer.Typer(
+        help="Run AI agents as an event stream: for many tenants, watched live, billed exactly.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for group in (runs, bill, tenants, dlq, schemas):
+        group.register(app)
+    add_extensions(app, arguments)
+    return app
+
+
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if show_version:
+        print(f"penstock {version('penstock')}")
+        raise typer.Exit
+
+
+def _fail(exc: PenstockError) -> None:
+    ERRORS.print(f"[red]penstock:[/] {escape(str(exc))}", soft_wrap=True, highlight=False)
+    raise SystemExit(exc.exit_code)

@@ -1,0 +1,80 @@
+"""What every command shares: JSON or a table on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Coroutine, Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+OUT = Console(highlight=False)
+ERRORS = Console(stderr=True, highlight=False)
+
+
+def complete(work: Coroutine[Any, Any, T]) -> T:
+    """Run one command's work to its end."""
+    # The client turns what aiokafka logs into one error that says more.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    return asyncio.run(work)
+
+
+def print_json(value: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
+    """`value` as one line of JSON; bytes as base64."""
+    if isinstance(value, BaseModel):
+        value = as_dict(value)
+    elif isinstance(value, Sequence):
+        print(json.dumps([as_dict(item) for item in value]))
+        return
+    print(json.dumps(value))
+
+
+def as_dict(value: BaseModel) -> dict[str, Any]:
+    """`value` as JSON-ready fields."""
+    return value.model_dump(mode="json")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """A table on standard output; columns whose name begins with `>` are aligned right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    OUT.print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Name and value, one below the other; empty values are left out."""
+    shown = [(name, value) for name, value in fields if value]
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        OUT.print(Text(f"{name:<{width}}  ", style="bold").append(printable(value), style="not bold"), soft_wrap=True)
+
+
+def print_text(text: str) -> None:
+    """An agent's own text: as it is into a pipe, without control sequences on a terminal."""
+    print(printable(text) if sys.stdout.isatty() else text)
+
+
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal: agents and requests are not trusted."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def local_time(moment: datetime | None) -> str:
+    """`moment` to the second, in the reader's time zone."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""

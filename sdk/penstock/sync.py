@@ -1,0 +1,114 @@
+"""The synchronous client: the asynchronous one on an event loop in a background thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from penstock.client import Client
+from penstock.models import Bill, Cursor, Execution, Submission, Tenant
+from penstock_schemas import records as r
+
+T = TypeVar("T")
+
+
+class SyncClient:
+    """`Client` for code without an event loop; every method does what its namesake there does.
+
+    Use as a context manager. May be shared between threads.
+
+    Args:
+        settings: the keyword arguments of `Client`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="penstock-client", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self._client = self._wait(self._opened())
+        except BaseException:
+            self._stop_loop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._wait(self._client.__aexit__(kind, exc, trace))
+        finally:
+            self._stop_loop()
+
+    def submit(self, agent: str, input: str, *, tenant: str, **options: Any) -> Submission:
+        """Ask for one execution; `options` as in `Client.submit`."""
+        return self._wait(self._client.submit(agent, input, tenant=tenant, **options))
+
+    def follow(
+        self, execution_id: str, *, from_cursor: Cursor | None = None, timeout_s: float | None = None
+    ) -> Iterator[r.Record]:
+        """The records of one execution as they happen."""
+        records = self._client.follow(execution_id, from_cursor=from_cursor, timeout_s=timeout_s)
+        try:
+            while (record := self._wait(_next(records))) is not None:
+                yield record
+        finally:
+            self._wait(records.aclose())
+
+    def result(self, execution_id: str, *, timeout_s: float | None = None) -> str:
+        """Wait for an execution to end and return its output text."""
+        return self._wait(self._client.result(execution_id, timeout_s=timeout_s))
+
+    def get(self, execution_id: str) -> Execution:
+        """The state of one execution as of now."""
+        return self._wait(self._client.get(execution_id))
+
+    def list(
+        self, tenant: str | None = None, status: str | None = None, limit: int = 50
+    ) -> Sequence[Execution]:
+        """Executions as far as ClickHouse has loaded them, newest first."""
+        return self._wait(self._client.list(tenant, status, limit))
+
+    def bill(self, tenant: str, month: str | None = None) -> Bill:
+        """A tenant's bill of one accounting month."""
+        return self._wait(self._client.bill(tenant, month))
+
+    def tenants(self) -> Sequence[Tenant]:
+        """Every configured tenant."""
+        return self._wait(self._client.tenants())
+
+    def configure_tenant(self, tenant: str, *, tier: str, **limits: Any) -> Tenant:
+        """Operator: create or change a tenant; `limits` as in `Client.configure_tenant`."""
+        return self._wait(self._client.configure_tenant(tenant, tier=tier, **limits))
+
+    def record_usage(self, *, tenant: str, usage_id: str, model: str, **tokens: Any) -> None:
+        """Report one provider call made outside Penstock; `tokens` as in `Client.record_usage`."""
+        self._wait(self._client.record_usage(tenant=tenant, usage_id=usage_id, model=model, **tokens))
+
+    async def _opened(self) -> Client:
+        return await Client(**self._settings).__aenter__()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        running: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return running.result()
+        except BaseException:  # also Ctrl-C here: nothing goes on in the background unasked
+            running.cancel()
+            raise
+
+    def _stop_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _next(records: Any) -> r.Record | None:
+    record: r.Record | None = await anext(records, None)
+    return record

@@ -1,0 +1,144 @@
+"""`penstock doctor`: what this machine and this folder lack, with what to do about each."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel
+
+from penstock.errors import PenstockError
+from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
+from penstock_services.embedded.jars import cache_folder, cached_java_servers
+from penstock_services.embedded.java import find_java, find_maven
+from penstock_services.embedded.ports import PORT_USES, why_not_free
+from penstock_services.embedded.probes import HealthProbe, http_probe, kafka_probe
+from penstock_services.embedded.run_file import RunReport
+from penstock_services.embedded.state import StateFolder, free_space_mb, min_free_mb
+
+_EXTRAS = {"platform": ("faust", "rocksdict", "psutil", "pyarrow"), "embedded": ("chdb", "uvicorn")}
+
+
+class Finding(BaseModel):
+    """One line of the doctor's table."""
+
+    check: str
+    result: Literal["ok", "problem"]
+    found: str
+    remedy: str = ""
+
+
+async def examine(folder: StateFolder) -> list[Finding]:
+    """Every check. Servers are only asked where a stack of this folder runs or settings name some."""
+    report = RunReport.read(folder.run_file)
+    running = report is not None and report.supervisor.process().is_alive()
+    findings = [
+        _python(),
+        *map(_extra, _EXTRAS),
+        _ask("java", _java),
+        _ask("maven", _maven),
+        _ask("disk", _disk(folder)),
+    ]
+    findings.append(_ask("state folder", _state(folder)))
+    if not running:
+        findings += _ports(folder)
+    if running or "bootstrap_servers" in KafkaSettings().model_fields_set:
+        findings += await _servers()
+    return findings
+
+
+def _ask(check: str, question: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check=check, result="ok", found=question())
+    except PenstockError as exc:
+        what, _, remedy = str(exc).partition(". ")
+        return Finding(check=check, result="problem", found=what, remedy=remedy)
+
+
+def _python() -> Finding:
+    version = f"Python {sys.version.split()[0]}, penstock {importlib.metadata.version('penstock')}"
+    return Finding(check="python", result="ok", found=version)
+
+
+def _extra(extra: str) -> Finding:
+    missing = [name for name in _EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    if missing:
+        remedy = f"pip install 'penstock[{extra}]'"
+        return Finding(check=f"extra [{extra}]", result="problem", found=f"no {', '.join(missing)}", remedy=remedy)
+    return Finding(check=f"extra [{extra}]", result="ok", found="installed")
+
+
+def _java() -> str:
+    java = find_java()
+    return f"Java {java.major} at {java.binary} (by {java.found_by})"
+
+
+def _maven() -> str:
+    if cached_java_servers() is not None:
+        return f"not needed: broker and registry are in {cache_folder()}"
+    return str(find_maven())
+
+
+def _disk(folder: StateFolder) -> Callable[[], str]:
+    def question() -> str:
+        folder.require_free_space()
+        return f"{free_space_mb(folder.path)} MB free, {min_free_mb()} wanted"
+
+    return question
+
+
+def _state(folder: StateFolder) -> Callable[[], str]:
+    def question() -> str:
+        folder.refuse_foreign()
+        layout = folder.layout()
+        folder.refuse_half_written()
+        return f"{folder.path}, {layout.partitions} partitions" if layout else f"{folder.path}, not made yet"
+
+    return question
+
+
+def _ports(folder: StateFolder) -> list[Finding]:
+    try:
+        layout = folder.layout()
+    except PenstockError:  # said by the check of the folder
+        layout = None
+    findings = []
+    for use in PORT_USES:
+        port = (layout.ports.get(use.name) if layout else None) or use.default
+        if port is None or use.default is None:
+            continue
+        reason = why_not_free(port)
+        findings.append(
+            Finding(
+                check=f"port {port} ({use.name})",
+                result="problem" if reason else "ok",
+                found=reason or "free",
+                remedy=f"stop that program, or start with {use.option} or --ports auto" if reason else "",
+            )
+        )
+    return findings
+
+
+async def _servers() -> list[Finding]:
+    clickhouse = ClickHouseSettings()
+    scheme = "https" if clickhouse.secure else "http"
+    bootstrap = KafkaSettings().bootstrap_servers
+    probes: dict[str, HealthProbe] = {
+        "kafka": kafka_probe(bootstrap.split(",")[0]),
+        "registry": http_probe(f"{RegistrySettings().url}/subjects"),
+        "clickhouse": http_probe(f"{scheme}://{clickhouse.host}:{clickhouse.port}/ping"),
+    }
+    answers = await asyncio.gather(*(probe() for probe in probes.values()))
+    return [
+        Finding(
+            check=f"{name} answers",
+            result="problem" if answer else "ok",
+            found=answer or "yes",
+            remedy=f"`penstock status` and its log, or check PENSTOCK_{name.upper()}_*" if answer else "",
+        )
+        for name, answer in zip(probes, answers, strict=True)
+    ]

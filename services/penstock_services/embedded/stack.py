@@ -1,0 +1,132 @@
+"""The embedded stack as data: which processes and steps there are, and what each comes after."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+
+from penstock.errors import ProcessFailed
+from penstock.settings import KafkaSettings
+from penstock_schemas.registry import SchemaRegistry
+from penstock_schemas.topics import Topic
+from penstock_services.embedded.jars import JavaServers
+from penstock_services.embedded.java import Java
+from penstock_services.embedded.kafka import kafka_process
+from penstock_services.embedded.logs import open_log, tail_of
+from penstock_services.embedded.plan import Stack, Step
+from penstock_services.embedded.probes import http_probe
+from penstock_services.embedded.process import ServerProcess
+from penstock_services.embedded.registry import registry_process, registry_url
+from penstock_services.embedded.state import Layout, StateFolder
+from penstock_services.topic_admin import apply_topics
+from penstock_services.topic_commands import TopicSettings
+
+_PENSTOCK = (sys.executable, "-m", "penstock")
+
+
+def embedded_stack(
+    folder: StateFolder,
+    layout: Layout,
+    addresses: Mapping[str, str],
+    java: Java,
+    servers: JavaServers,
+    *,
+    servers_only: bool,
+) -> Stack:
+    """Kafka, registry, ClickHouse, their set-up, and (unless `servers_only`) our own processes on top.
+
+    Args:
+        addresses: the `PENSTOCK_*` settings that point at this stack; every process of ours gets them, whatever
+            the shell that called `up` had set.
+    """
+    ports, topics = layout.ports, TopicSettings().topics()
+    kafka_address = f"127.0.0.1:{ports['kafka']}"
+    environment = {**addresses, "PENSTOCK_HOME": str(folder.path)}
+    kafka_port, controller_port = ports["kafka"], ports["kafka-controller"]
+    kafka = kafka_process(java, servers, folder.kafka, folder.log_of("kafka"), kafka_port, controller_port)
+    registry = registry_process(
+        java,
+        servers,
+        ports["registry"],
+        folder.log_of("registry"),
+        kafka_bootstrap=kafka_address,
+    )
+    steps = (
+        Step(
+            name="topics", run=lambda: _apply_topics(kafka_address, topics, layout.partitions), after=(kafka.name,)
+        ),
+        Step(name="schemas", run=lambda: _register_schemas(ports["registry"], topics), after=(registry.name,)),
+        _command_step("migrations", ("clickhouse", "migrate"), folder, environment, after=("clickhouse",)),
+    )
+    ours = () if servers_only else ("streams", "loader", "worker")
+    ready = tuple(step.name for step in steps)
+    return Stack(
+        processes=(
+            kafka,
+            registry,
+            _clickhouse_process(folder, ports["clickhouse"]),
+            *(_own_process(name, folder, ports[name], environment, after=ready) for name in ours),
+        ),
+        steps=steps,
+    )
+
+
+def _clickhouse_process(folder: StateFolder, port: int) -> ServerProcess:
+    module = (sys.executable, "-m", "penstock_services.embedded.clickhouse")
+    where = ("--path", str(folder.clickhouse), "--port", str(port))
+    return ServerProcess(
+        name="clickhouse",
+        argv=(*module, *where, "--password-file", str(folder.clickhouse_password)),
+        log_path=folder.log_of("clickhouse"),
+        health=http_probe(f"http://127.0.0.1:{port}/ping", expected_body="Ok."),
+        ports={"clickhouse": port},
+    )
+
+
+def _own_process(
+    name: str, folder: StateFolder, port: int, environment: Mapping[str, str], after: tuple[str, ...]
+) -> ServerProcess:
+    return ServerProcess(
+        name=name,
+        argv=(*_PENSTOCK, name),
+        env={**environment, "PENSTOCK_HEALTH_PORT": str(port)},
+        log_path=folder.log_of(name),
+        health=http_probe(f"http://127.0.0.1:{port}/healthz"),
+        ports={"health": port},
+        after=after,
+    )
+
+
+async def _apply_topics(bootstrap: str, topics: list[Topic], partitions: int) -> None:
+    await apply_topics(KafkaSettings(bootstrap_servers=bootstrap), topics, partitions)
+
+
+async def _register_schemas(port: int, topics: list[Topic]) -> None:
+    async with SchemaRegistry(registry_url(port)) as registry:
+        await asyncio.gather(*(registry.register(topic, record) for topic in topics for record in topic.records))
+
+
+def _command_step(
+    name: str, arguments: tuple[str, ...], folder: StateFolder, env: Mapping[str, str], after: tuple[str, ...]
+) -> Step:
+    """A step that is a command of ours."""
+    log_path = folder.log_of(name)
+
+    async def run() -> None:
+        with open_log(log_path) as log:
+            log_start = log.tell()
+            command = await asyncio.create_subprocess_exec(
+                *(*_PENSTOCK, *arguments), env=os.environ | env, stdout=log, stderr=log
+            )
+        try:
+            code = await command.wait()
+        finally:
+            if command.returncode is None:
+                command.kill()
+        if code != 0:
+            said = tail_of(log_path, since_byte=log_start)
+            raise ProcessFailed(f"{name}: `penstock {' '.join(arguments)}` ended with exit code {code}:\n{said}")
+
+    return Step(name=name, run=run, after=after)

@@ -1,0 +1,255 @@
+"""The process that runs stages: one Faust app, one task per assigned partition and stage."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from penstock.errors import PenstockError
+from penstock.settings import KafkaSettings
+from penstock_schemas.codec import Codec
+from penstock_schemas.topics import DEAD_LETTERS
+from penstock_services.health import health_port, serve_health
+from penstock_streams.kit._faust import Membership, Partitions
+from penstock_streams.kit.api import Stage
+from penstock_streams.kit.errors import PartitionCountMismatch, UnsafeTimeouts
+from penstock_streams.kit.fold import TaskFacts
+from penstock_streams.kit.inputs import TaskInputs
+from penstock_streams.kit.producer import BATCH_BYTES, TransactionalProducer
+from penstock_streams.kit.settings import StreamsSettings
+from penstock_streams.kit.store import MemoryStore, RocksStore, Store
+from penstock_streams.kit.task import Task, TaskParts
+from penstock_streams.kit.topology import Topology, changelog_name, load_topology
+
+log = logging.getLogger("penstock.streams")
+
+CRASH_EXIT_CODE = 70
+GRACE_MARGIN = 0.1
+"""Part of a stage's grace that stays free, for clocks and scheduling."""
+
+
+def now_micros() -> int:
+    return time.time_ns() // 1000
+
+
+class StageRunner:
+    """Runs `stages` for as long as it is entered. Use as an async context manager, then `wait_for_failure`.
+
+    Args:
+        codec: the runner resolves what it writes; the caller closes its registry.
+        clock: microseconds since the epoch.
+
+    Raises (on entering):
+        KafkaUnreachable: no broker answers.
+        StreamsError: the cluster, the timeouts or Faust are not what the stages need.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        settings: StreamsSettings,
+        codec: Codec,
+        *,
+        kafka: KafkaSettings | None = None,
+        clock: Callable[[], int] = now_micros,
+    ) -> None:
+        self._stages = tuple(stages)
+        self._settings = settings
+        self._codec = codec
+        self._kafka = kafka or KafkaSettings()
+        self._clock = clock
+        self._topology: Topology | None = None
+        self._membership: Membership | None = None
+        self._tasks: list[Task] | None = None
+        self._stores: dict[tuple[str, int], Store] = {}
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._background: list[asyncio.Task[None]] = []
+
+    def ready(self) -> str | None:
+        """None while every assigned partition is processed; otherwise what is waited for."""
+        if self._failed.done():
+            return f"failed: {self._failed.result()}"
+        if self._tasks is None:
+            return "waiting for partitions to be assigned"
+        waiting = [f"{task.name} waits for {task.waiting_for}" for task in self._tasks if task.waiting_for]
+        return "; ".join(waiting) or None
+
+    async def wait_for_failure(self) -> BaseException:
+        """The error that ended a task or the membership. Only a new process goes on from there."""
+        return await asyncio.shield(self._failed)
+
+    async def __aenter__(self) -> StageRunner:
+        self._topology = topology = await load_topology(self._stages, self._settings, self._kafka)
+        for stage in self._stages:
+            check_grace(stage, self._settings, topology.abort_scan_s)
+        outputs = {topic.name: topic for stage in self._stages for topic in stage.outputs}
+        await self._codec.prepare_writers([*outputs.values(), DEAD_LETTERS])
+        self._membership = Membership(
+            self._stages,
+            topology.partitions.__getitem__,
+            self._settings,
+            self._kafka,
+            on_assigned=self._assigned,
+            on_revoked=self._revoked,
+        )
+        await self._membership.start()
+        self._background.append(asyncio.create_task(self._watch(self._membership)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._background:
+            task.cancel()
+        await self._revoked()
+        if self._membership is not None:
+            await self._membership.stop()
+        for store in self._stores.values():
+            store.close()
+
+    async def _watch(self, membership: Membership) -> None:
+        self._fail(await membership.lost())
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_result(error)
+
+    async def _revoked(self) -> None:
+        tasks, self._tasks = self._tasks or (), None
+        await asyncio.gather(*(task.stop() for task in tasks))
+
+    async def _assigned(self, partitions: Partitions) -> None:
+        """Start a task for every assigned partition; also for one we had, because only fencing proves we do."""
+        await self._revoked()
+        if self._failed.done():
+            return
+        try:
+            self._tasks = [self._task(stage, number) for stage, number in self._owned(partitions)]
+        except Exception as exc:
+            self._fail(exc)
+            return
+        owned = {(task.name) for task in self._tasks}
+        for key in [key for key in self._stores if f"{key[0]}/{key[1]}" not in owned]:
+            self._stores.pop(key).close()
+        for task in self._tasks:
+            task.start(self._fail)
+
+    def _owned(self, partitions: Partitions) -> list[tuple[Stage, int]]:
+        owned: list[tuple[Stage, int]] = []
+        for stage in self._stages:
+            by_input = [{number for topic, number in partitions if topic == each.name} for each in stage.inputs]
+            if any(numbers != by_input[0] for numbers in by_input):
+                raise PartitionCountMismatch(f"the inputs of {stage.name} were assigned apart: {by_input}")
+            owned += [(stage, number) for number in sorted(by_input[0])]
+        return owned
+
+    def _task(self, stage: Stage, partition: int) -> Task:
+        assert self._topology is not None
+        topology, settings, options = self._topology, self._settings, self._kafka.client_options()
+        changelog = changelog_name(settings.app_id, stage.name)
+        producer = TransactionalProducer(
+            f"{settings.app_id}-{stage.name}-{partition}",
+            settings.app_id,
+            options,
+            transaction_timeout_s=settings.transaction_timeout_s,
+            batch_bytes={topic: min(limit, BATCH_BYTES) for topic, limit in topology.record_bytes.items()},
+            renewal_records=settings.producer_renewal_records,
+        )
+        parts = TaskParts(
+            facts=TaskFacts(stage, partition, changelog, topology.partitions, topology.record_bytes),
+            settings=settings,
+            codec=self._codec,
+            store=self._store(stage.name, partition),
+            producer=producer,
+            inputs=TaskInputs([TopicPartition(topic.name, partition) for topic in stage.inputs], options),
+            client_options=options,
+            committed=self._committed,
+            clock=self._clock,
+        )
+        return Task(parts, running=self._freeze_once_all_run)
+
+    def _store(self, stage: str, partition: int) -> Store:
+        """Kept while this process has the partition: the next owner of it, if that is us, only catches up."""
+        assert self._topology is not None
+        key = (stage, partition)
+        if key not in self._stores:
+            folder = self._settings.data_dir / self._topology.cluster_id / f"{self._settings.app_id}-{stage}"
+            in_memory = self._settings.store == "memory"
+            self._stores[key] = MemoryStore() if in_memory else RocksStore(folder / str(partition))
+        return self._stores[key]
+
+    async def _committed(self) -> Mapping[TopicPartition, int]:
+        admin = AIOKafkaAdminClient(**self._kafka.client_options())
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(self._settings.app_id)
+        finally:
+            await admin.close()
+        return {partition: found.offset for partition, found in offsets.items() if found.offset >= 0}
+
+    def _freeze_once_all_run(self) -> None:
+        """What start-up allocated stays: keep the collector from walking it again and again."""
+        if self.ready() is None:
+            gc.collect()
+            gc.freeze()
+
+
+def check_grace(stage: Stage, settings: StreamsSettings, abort_scan_s: float) -> None:
+    """A process that stops inside a transaction hides heartbeats behind it, which must end within the grace.
+
+    Raises:
+        UnsafeTimeouts: names the four times.
+    """
+    hidden_s = settings.transaction_timeout_s + abort_scan_s + settings.heartbeat_s
+    if stage.grace_s and hidden_s >= stage.grace_s * (1 - GRACE_MARGIN):
+        raise UnsafeTimeouts(
+            f"{stage.name}: PENSTOCK_STREAMS_TRANSACTION_TIMEOUT_S ({settings.transaction_timeout_s:g}), the "
+            f"brokers' transaction scan ({abort_scan_s:g}) and PENSTOCK_STREAMS_HEARTBEAT_S "
+            f"({settings.heartbeat_s:g}) must together stay below its grace of {stage.grace_s:g} s less "
+            f"{GRACE_MARGIN:.0%}; lower them or raise the grace"
+        )
+
+
+async def run_stages(
+    stages: Sequence[Stage],
+    settings: StreamsSettings,
+    codec: Codec,
+    *,
+    kafka: KafkaSettings | None = None,
+    clock: Callable[[], int] = now_micros,
+) -> None:
+    """Run `stages` until SIGTERM or SIGINT, serving `/healthz`; the main program of a streams process (on uvloop).
+
+    Crash-only: an error in a running task ends the process at once, with exit code 70 and its reason in the
+    log. Errors before that are raised, as by `StageRunner`.
+    """
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with (
+        StageRunner(stages, settings, codec, kafka=kafka, clock=clock) as runner,
+        serve_health(runner.ready, port=health_port()),
+    ):
+        stop = asyncio.create_task(stopped.wait())
+        failure = asyncio.create_task(runner.wait_for_failure())
+        await asyncio.wait([stop, failure], return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            _crash(failure.result())
+        failure.cancel()
+
+
+def _crash(error: BaseException) -> None:
+    """End without cleaning up: what is open is fenced and aborted by the next owner, what is committed stays."""
+    expected = isinstance(error, PenstockError)
+    log.critical("stopping: %s: %s", type(error).__name__, error, exc_info=None if expected else error)
+    logging.shutdown()
+    os._exit(CRASH_EXIT_CODE)

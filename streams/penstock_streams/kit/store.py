@@ -1,0 +1,137 @@
+"""A task's local copy of its changelog: bytes to bytes, with a mark of how far the changelog was applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from rocksdict import Options, Rdict, WriteBatch
+
+Change = tuple[bytes, bytes | None]
+"""Key and value; None deletes."""
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """How far a changelog has been applied."""
+
+    next_offset: int
+    applied_at: int
+    """Microseconds; tombstones older than the topic's delete.retention.ms may be gone."""
+
+
+class Store(Protocol):
+    """One partition of one table. Changes and mark are applied together or not at all."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def apply(self, changes: Iterable[Change], mark: Mark) -> None: ...
+
+    def mark(self) -> Mark | None:
+        """None where nothing was ever applied."""
+        ...
+
+    def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every entry whose key starts with `prefix`, which is one byte."""
+        ...
+
+    def is_empty(self) -> bool: ...
+
+    def clear(self) -> None:
+        """Forget everything, the mark too."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class MemoryStore:
+    """A dict, gone with the process."""
+
+    def __init__(self) -> None:
+        self._data: dict[bytes, bytes] = {}
+        self._mark: Mark | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._data.get(key)
+
+    def apply(self, changes: Iterable[Change], mark: Mark) -> None:
+        for key, value in changes:
+            if value is None:
+                self._data.pop(key, None)
+            else:
+                self._data[key] = value
+        self._mark = mark
+
+    def mark(self) -> Mark | None:
+        return self._mark
+
+    def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return ((key, value) for key, value in self._data.items() if key.startswith(prefix))
+
+    def is_empty(self) -> bool:
+        return not self._data
+
+    def clear(self) -> None:
+        self._data, self._mark = {}, None
+
+    def close(self) -> None:
+        self.clear()
+
+
+_MARK_KEY = b"\x00mark"
+_decode_mark = msgspec.msgpack.Decoder(Mark).decode
+
+
+class RocksStore:
+    """A rocksdb folder. The mark lies in the same write batch as the changes it covers.
+
+    A kill loses nothing; a power loss may lose the last writes, which the mark shows and recovery repeats.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._db = self._open()
+
+    def _open(self) -> Rdict:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_max_open_files(64)  # per partition; a process may own dozens
+        return Rdict(str(self._folder), options)
+
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def apply(self, changes: Iterable[Change], mark: Mark) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_MARK_KEY, msgspec.msgpack.encode(mark))
+        self._db.write(batch)
+
+    def mark(self) -> Mark | None:
+        value = self._db.get(_MARK_KEY)
+        return None if value is None else _decode_mark(value)
+
+    def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        entries: Iterator[tuple[Any, Any]] = self._db.items(from_key=prefix)  # raw mode: both are bytes
+        for key, value in entries:
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    def is_empty(self) -> bool:
+        return all(key == _MARK_KEY for key in self._db.keys())  # noqa: SIM118
+
+    def clear(self) -> None:
+        self._db.close()
+        Rdict.destroy(str(self._folder))
+        self._db = self._open()
+
+    def close(self) -> None:
+        self._db.close()

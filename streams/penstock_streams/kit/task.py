@@ -1,0 +1,224 @@
+"""The exactly-once task: one partition of one stage, its inputs, its table and its transactions.
+
+Taking a partition over:
+ (a) start the producer, always: it fences the owner before us, who may not know it lost anything, and ends
+     the transaction it may have left open;
+ (b) bring the store up to the last visible record of the changelog, which includes the input positions;
+ (c) seek the inputs to those positions and run.
+
+The commit order of one batch, and what a crash after each step costs:
+ 1. take, decode, decide, encode, measure: in memory. Cost: the work is done again.
+ 2. begin; send outputs, rows and the input positions; flush. Cost: an open transaction, which the next
+    owner's fencing or the broker's timeout aborts; nobody saw it.
+ 3. check every send's future. Cost: the same.
+ 4. send offsets (for lag displays only: the position row is the truth) and commit. Cost of a crash before
+    the commit: the same. After it: the batch is done, the local store is behind.
+ 5. apply rows, timers and positions to the local store. Cost of a crash before: recovery reads them from the
+    changelog. After: none.
+ 6. an error in 2 to 5 ends the process; there is no abort and no retry, because (a) to (c) are both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from penstock_schemas.codec import Codec
+from penstock_streams.kit._faults import crash_point
+from penstock_streams.kit.alarm import Alarm
+from penstock_streams.kit.fold import Fold, Message, TaskFacts
+from penstock_streams.kit.inputs import TaskInputs
+from penstock_streams.kit.intake import Arrived, Intake
+from penstock_streams.kit.metrics import count_batch
+from penstock_streams.kit.positions import check_range, starting_position
+from penstock_streams.kit.producer import TransactionalProducer
+from penstock_streams.kit.recovery import catch_up
+from penstock_streams.kit.rows import (
+    POSITION_KEY,
+    TIMER_PREFIX,
+    Position,
+    RowDecoder,
+    TimerRow,
+    decode_position,
+    decode_timer,
+    encode,
+)
+from penstock_streams.kit.settings import StreamsSettings
+from penstock_streams.kit.store import Change, Mark, Store
+from penstock_streams.kit.timers import TimerQueue
+
+log = logging.getLogger("penstock.streams")
+
+STOP_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskParts:
+    """What a task works with; all of it its own, except codec and store, which outlive it."""
+
+    facts: TaskFacts
+    settings: StreamsSettings
+    codec: Codec
+    store: Store
+    producer: TransactionalProducer
+    inputs: TaskInputs
+    client_options: Mapping[str, Any]
+    committed: Callable[[], Awaitable[Mapping[TopicPartition, int]]]
+    """Asks for the group's committed offsets."""
+    clock: Callable[[], int]
+
+
+class Task:
+    """Runs until it is stopped or fails. Nothing cures a failed task but a new process."""
+
+    def __init__(self, parts: TaskParts, running: Callable[[], None] = lambda: None) -> None:
+        self._parts = parts
+        self._facts = parts.facts
+        self._on_running = running
+        self._decoder = RowDecoder(parts.facts.stage.row_types)
+        self._timers = TimerQueue()
+        self._arrived: deque[Arrived] = deque()
+        self._position = Position(0, {}, 0)
+        self._committing = asyncio.Lock()
+        self._waiting_for: str | None = "its turn"
+        self._run: asyncio.Task[None] | None = None
+        self.name = f"{parts.facts.stage.name}/{parts.facts.partition}"
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Why it does not process records now; None while it does."""
+        return self._waiting_for
+
+    def start(self, failed: Callable[[BaseException], None]) -> None:
+        """Begin in the background; `failed` gets the error that ends it."""
+        self._run = asyncio.create_task(self._live(), name=self.name)
+
+        def ended(run: asyncio.Task[None]) -> None:
+            if not run.cancelled() and (error := run.exception()) is not None:
+                failed(error)
+
+        self._run.add_done_callback(ended)
+
+    async def stop(self) -> None:
+        """Let a transaction in flight finish, then end. One that hangs is left to the next owner's fencing."""
+        if self._run is None:
+            return
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S), self._committing:
+                self._run.cancel()
+        except TimeoutError:
+            self._run.cancel()
+        await asyncio.wait([self._run])
+
+    async def _live(self) -> None:
+        try:
+            await self._take_over()
+            async with self._parts.inputs:
+                await self._seek()
+                await self._process()
+        finally:
+            await self._parts.producer.stop()
+
+    async def _take_over(self) -> None:
+        parts, facts = self._parts, self._facts
+        self._waiting_for = "the previous owner's transaction to end"
+        await parts.producer.start()
+        self._waiting_for = "its table to be rebuilt"
+        await catch_up(
+            parts.store,
+            TopicPartition(facts.changelog, facts.partition),
+            parts.client_options,
+            clock=parts.clock,
+            delete_retention_s=parts.settings.delete_retention_s,
+        )
+        for key, value in parts.store.prefixed(TIMER_PREFIX):
+            self._timers.set(*decode_timer(key, value))
+
+    async def _seek(self) -> None:
+        parts, facts = self._parts, self._facts
+        begin, end = await parts.inputs.begin_offsets(), await parts.inputs.end_offsets()
+        raw = parts.store.get(POSITION_KEY)
+        stored = None if raw is None else decode_position(raw)
+        committed: dict[str, int] = {}
+        if stored is None or any(topic not in stored.next_offsets for topic in begin):
+            of_group = await parts.committed()
+            committed = {tp.topic: at for tp, at in of_group.items() if tp.partition == facts.partition}
+        self._position = starting_position(
+            self.name,
+            stored,
+            table_is_empty=parts.store.is_empty(),
+            committed={topic: at for topic, at in committed.items() if topic in begin},
+            begin=begin,
+            partitions=facts.partitions[facts.stage.inputs[0].name],
+        )
+        check_range(self.name, self._position, begin, end)
+        parts.inputs.seek(self._position.next_offsets)
+
+    async def _process(self) -> None:
+        parts, most = self._parts, self._parts.settings.max_batch_records
+        alarm = Alarm(self._timers, parts.inputs, parts.clock, self._facts.stage.grace_s)
+        intake = self._intake()
+        self._wait_for(None)
+        log.info("%s: running from %s", self.name, dict(self._position.next_offsets))
+        self._on_running()
+        while True:
+            if not self._arrived:
+                self._arrived.extend(await intake.admit(await parts.inputs.take(most, alarm.wait_s())))
+            if self._arrived:
+                await self._commit(self._fold_records)
+            elif due := await alarm.due(most):
+                await self._commit(partial(_fold_timers, due))
+
+    def _intake(self) -> Intake:
+        stage = self._facts.stage
+        inputs = {topic.name: topic for topic in stage.inputs}
+        partitions = self._position.partitions
+        return Intake(inputs, partitions, self._facts.partition, self._parts.codec, stage.prepare, self._wait_for)
+
+    def _fold_records(self, fold: Fold) -> None:
+        while self._arrived and fold.result.encoded_bytes < self._parts.settings.max_batch_bytes:
+            fold.record(self._arrived.popleft())
+
+    async def _commit(self, fold_into: Callable[[Fold], None]) -> None:
+        """Steps 1 to 5 of the commit order above."""
+        parts, facts, old = self._parts, self._facts, self._position
+        async with self._committing:
+            fold = Fold(facts, parts.codec, self._decoder, parts.store.get, parts.clock(), old.timers_fired)
+            fold_into(fold)
+            batch = fold.result
+            crash_point("folded")
+            new = Position(
+                old.partitions, {**old.next_offsets, **batch.next_offsets}, old.timers_fired + batch.timers_fired
+            )
+            changes: list[Change] = [*batch.changes.items(), (POSITION_KEY, encode(new))]
+            changelog = TopicPartition(facts.changelog, facts.partition)
+            await parts.producer.renew_if_worn()
+            ends = await parts.producer.send(
+                {**batch.messages, changelog: [Message(key, value) for key, value in changes]}
+            )
+            crash_point("checked")
+            await parts.producer.commit(
+                {TopicPartition(topic, facts.partition): at for topic, at in batch.next_offsets.items()}
+            )
+            crash_point("committed")
+            parts.store.apply(changes, Mark(ends[changelog], parts.clock()))
+            for name, row in batch.timers.items():
+                self._timers.set(name, row)
+            self._position = new
+            crash_point("applied")
+        count_batch(facts.stage.name, batch)
+
+    def _wait_for(self, what: str | None) -> None:
+        self._waiting_for = what
+
+
+def _fold_timers(due: list[tuple[str, TimerRow]], fold: Fold) -> None:
+    for name, row in due:
+        fold.timer(name, row.due)

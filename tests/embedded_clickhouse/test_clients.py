@@ -1,0 +1,184 @@
+"""What clickhouse-connect and curl do with a real server, they do with this one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from tests.embedded_clickhouse.conftest import Connect, Curl
+
+TABLE = "CREATE TABLE t (id Int64, name String, score Nullable(Float64)) ENGINE = MergeTree ORDER BY id"
+
+
+def test_rows_go_in_and_come_out(client: Any) -> None:
+    client.command(TABLE)
+    summary = client.insert("t", [[1, "ä;'", None], [2, "", 2.5]], column_names=["id", "name", "score"])
+    assert summary.written_rows == 2
+    assert client.query("SELECT * FROM t ORDER BY id").result_rows == [(1, "ä;'", None), (2, "", 2.5)]
+
+
+def test_columns_go_in_as_columns(client: Any) -> None:
+    client.command(TABLE)
+    client.insert("t", [[1, 2], ["a", "b"]], column_names=["id", "name"], column_oriented=True)
+    assert client.command("SELECT sum(id) FROM t") == 3
+
+
+def test_arrow_goes_in_and_comes_out(client: Any) -> None:
+    client.command(TABLE)
+    table = pa.table({"id": [3, 4], "name": ["p", "q"], "score": [None, 1.0]})
+    client.insert_arrow("t", table)
+    assert client.query_arrow("SELECT * FROM t ORDER BY id", use_strings=True).to_pydict() == table.to_pydict()
+
+
+@pytest.mark.parametrize("compress", ["lz4", "zstd", "gzip", False])
+def test_every_encoding_the_client_offers_works_both_ways(connect: Connect, compress: str | bool) -> None:
+    client = connect(compress=compress)
+    client.command(TABLE)
+    names = [f"name {n}" for n in range(5000)]
+    client.insert("t", [list(range(5000)), names], column_names=["id", "name"], column_oriented=True)
+    assert client.query("SELECT name FROM t ORDER BY id").result_columns[0] == names
+
+
+def test_parameters_are_bound_by_the_server(client: Any) -> None:
+    parameters = {"n": 7, "text": "it's", "table": "one"}
+    query = "SELECT {n:Int64}, {text:String} FROM system.{table:Identifier}"
+    assert client.query(query, parameters=parameters).result_rows == [(7, "it's")]
+
+
+def test_long_parameters_come_as_a_form(client: Any) -> None:
+    result = client.query("SELECT length({text:String})", parameters={"text": "x" * 100_000})
+    assert result.result_rows == [(100_000,)]
+
+
+def test_an_error_is_the_clients_own_with_its_code(client: Any) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        client.query("SELECT * FROM nosuch")
+    assert caught.value.code == 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"), [({"nosuch_setting": 1}, 115), ({"max_threads": "many"}, 27), ({"bad name": 1}, 115)]
+)
+def test_a_setting_that_cannot_be_is_refused(curl: Curl, settings: dict[str, Any], code: int) -> None:
+    [(name, value)] = settings.items()
+    status, headers, _ = curl(f"{name.replace(' ', '%20')}={value}", "-d", "SELECT 1")
+    assert (status, headers["x-clickhouse-exception-code"]) == (400, str(code))
+
+
+def test_a_setting_holds_for_its_query_only(curl: Curl) -> None:
+    query = "SELECT getSetting('max_threads')"
+    assert curl("session_id=s1&max_threads=3", "-d", query)[2] == b"3\n"
+    assert curl("session_id=s1", "-d", query)[2] != b"3\n"
+
+
+def test_a_session_keeps_its_temporary_tables_and_no_one_elses(curl: Curl) -> None:
+    curl("session_id=a", "-d", "CREATE TEMPORARY TABLE mine (a Int8)")
+    assert curl("session_id=a", "-d", "SELECT count() FROM mine")[2] == b"0\n"
+    assert curl("session_id=b", "-d", "SELECT count() FROM mine")[0] == 404
+    assert curl("session_id=never&session_check=1", "-d", "SELECT 1")[0] == 400
+
+
+def test_use_chooses_the_sessions_database(connect: Connect) -> None:
+    client = connect(database=None, session_id="use")
+    client.command("USE system")
+    assert client.command("SELECT currentDatabase()") == "system"
+
+
+def test_eight_clients_at_once(connect: Connect) -> None:
+    client = connect()
+    client.command(TABLE)
+    clients = [connect() for _ in range(8)]
+
+    def work(number: int) -> int:
+        for n in range(5):
+            clients[number].insert("t", [[number * 100 + n, "x", None]], column_names=["id", "name", "score"])
+        return int(clients[number].command(f"SELECT count() FROM t WHERE intDiv(id, 100) = {number}"))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(work, range(8))) == [5] * 8
+
+
+def test_curl_asks_by_get_and_by_post(curl: Curl) -> None:
+    status, headers, body = curl("query=SELECT+1+AS+n+FORMAT+JSON&query_id=mine")
+    assert (status, json.loads(body)["data"]) == (200, [{"n": 1}])
+    assert headers["x-clickhouse-query-id"] == "mine"
+    assert headers["x-clickhouse-format"] == "JSON"
+    assert headers["x-clickhouse-timezone"]
+    assert json.loads(headers["x-clickhouse-summary"])["result_rows"] == "1"
+    assert curl("default_format=JSONEachRow", "-d", "SELECT 1 AS n;")[2] == b'{"n":1}\n'
+
+
+def test_get_writes_nothing(curl: Curl) -> None:
+    status, headers, _ = curl("query=CREATE+TABLE+t+(a+Int8)+ENGINE=Memory")
+    assert (status, headers["x-clickhouse-exception-code"]) == (400, "164")
+
+
+@pytest.mark.parametrize(
+    ("query_string", "body"),
+    [
+        ("", 'INSERT INTO t FORMAT CSV\n1,"a;b",2\n'),
+        ("", 'INSERT INTO t FORMAT JSONEachRow {"id":1,"name":"a;b","score":2}'),
+        ("", "INSERT INTO t VALUES (1, 'a;b', 1 + 1);"),
+        ("", "INSERT INTO t FORMAT Values (1, 'a;b', 2)"),
+        ("query=INSERT+INTO+t+FORMAT+TSV", "1\ta;b\t2\n"),
+        ("query=INSERT+INTO+t+VALUES", "(1, 'a;b', 2)"),
+        ("query=INSERT+INTO+t", "(1, 'a;b', 2)"),
+        ("query=INSERT+INTO+t&default_format=CSV", "1,a;b,2\n"),
+        ("query=INSERT+INTO+t+SELECT+1,", "'a;b', 2"),
+    ],
+)
+def test_an_insert_is_understood_wherever_its_rows_are(
+    client: Any, curl: Curl, query_string: str, body: str
+) -> None:
+    client.command(TABLE)
+    status, _, text = curl(query_string, "--data-binary", body)
+    assert (status, text) == (200, b"")
+    assert client.query("SELECT * FROM t").result_rows == [(1, "a;b", 2.0)]
+
+
+def test_row_binary_goes_in(client: Any) -> None:
+    client.command("CREATE TABLE t (id Int64) ENGINE = Memory")
+    client.raw_insert("t", insert_block=b"".join(n.to_bytes(8, "little") for n in (10, 13, 32)), fmt="RowBinary")
+    assert client.query("SELECT id FROM t ORDER BY id").result_rows == [(10,), (13,), (32,)]
+
+
+def test_a_bad_row_fails_the_insert_and_leaves_nothing(client: Any, curl: Curl) -> None:
+    client.command(TABLE)
+    status, headers, _ = curl("query=INSERT+INTO+t+FORMAT+CSV", "--data-binary", "1,a,1\nx,b,2\n")
+    assert (status, headers["x-clickhouse-exception-code"]) == (400, "27")
+    assert client.command("SELECT count() FROM t") == 0
+
+
+def test_a_truncated_body_is_refused(client: Any, curl: Curl, tmp_path: Any) -> None:
+    client.command(TABLE)
+    (tmp_path / "half.gz").write_bytes(gzip.compress(b"1,a,1\n" * 1000)[:-20])
+    arguments = ["-H", "Content-Encoding: gzip", "--data-binary", f"@{tmp_path / 'half.gz'}"]
+    assert curl("query=INSERT+INTO+t+FORMAT+CSV", *arguments)[0] == 400
+    assert client.command("SELECT count() FROM t") == 0
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        ["-u", "default:wrong"],
+        ["-u", "admin:x"],
+        ["-H", "X-ClickHouse-User: default"],
+        ["-H", "Authorization: Basic ?"],
+        [],
+    ],
+)
+def test_without_the_password_nothing_is_answered(curl: Curl, credentials: list[str]) -> None:
+    status, headers, _ = curl("query=SELECT+1", *credentials, login=False)
+    assert (status, headers["x-clickhouse-exception-code"]) == (403, "516")
+
+
+def test_the_password_is_taken_from_its_headers_too(curl: Curl, clickhouse: Any) -> None:
+    key = clickhouse.password.get_secret_value()
+    headers = ["-H", "X-ClickHouse-User: default", "-H", f"X-ClickHouse-Key: {key}"]
+    assert curl("query=SELECT+1", *headers, login=False)[2] == b"1\n"

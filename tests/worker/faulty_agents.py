@@ -1,0 +1,99 @@
+"""Agents that do what agents should not, and a few that behave; registered by the fixture `agents_on_path`."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+
+from penstock.agents import AgentContext, RetryableAgentError
+
+
+class Works:
+    """One step, one call of a model, its input as output."""
+
+    async def run(self, context: AgentContext) -> str:
+        async with context.step("work"):
+            await context.progress("half", 0.5)
+            await context.record_usage("gpt-4", input_tokens=10, output_tokens=20)
+        return context.input
+
+
+class Blocks:
+    """Reports its process and one call, then blocks its event loop for ever."""
+
+    async def run(self, context: AgentContext) -> str:
+        await context.record_usage("gpt-4", input_tokens=1, output_tokens=1)
+        await context.progress(str(os.getpid()))
+        while True:
+            subprocess.run(["/bin/sleep", "1000"])  # noqa: ASYNC221 (that is the fault)
+
+
+class HoldsTheGil:
+    """A regular expression that backtracks for longer than any test."""
+
+    async def run(self, context: AgentContext) -> str:
+        return str(re.match(r"(a+)+$", "a" * 64 + "b"))
+
+
+class Waits:
+    """Waits for its input in seconds, awake to everything else."""
+
+    async def run(self, context: AgentContext) -> str:
+        await context.progress(str(os.getpid()))
+        await asyncio.sleep(float(context.input))
+        return "waited"
+
+
+class ReturnsNumber:
+    async def run(self, context: AgentContext) -> str:
+        return 42  # type: ignore[return-value]
+
+
+class ReturnsSurrogate:
+    async def run(self, context: AgentContext) -> str:
+        return "\ud800"
+
+
+class Exits:
+    async def run(self, context: AgentContext) -> str:
+        sys.exit("enough")
+
+
+class Crashes:
+    async def run(self, context: AgentContext) -> str:
+        os._exit(9)
+
+
+class Fails:
+    async def run(self, context: AgentContext) -> str:
+        raise ValueError("not my day")
+
+
+class FailsForNow:
+    async def run(self, context: AgentContext) -> str:
+        raise RetryableAgentError("the provider is away")
+
+
+class Prints:
+    """Writes to every descriptor that might be the protocol's."""
+
+    async def run(self, context: AgentContext) -> str:
+        print("to stdout")
+        os.write(1, b"\x00\x00\x00\x05hello\n")
+        return "printed"
+
+
+class LeavesChild:
+    """Returns the pid of a process it leaves running."""
+
+    async def run(self, context: AgentContext) -> str:
+        return str(subprocess.Popen(["/bin/sleep", "1000"]).pid)  # noqa: ASYNC220 (that is the fault)
+
+
+class WritesFile:
+    """Uses its folder and says where it is."""
+
+    async def run(self, context: AgentContext) -> str:
+        (context.workspace / "note").write_text("mine")
+        return str(context.workspace)
