@@ -49,10 +49,12 @@ class Codec:
 
     Args:
         registry: where schema ids come from; the codec does not close it.
+        more_topics: topics beyond those declared in `topics`.
     """
 
-    def __init__(self, registry: SchemaRegistry) -> None:
+    def __init__(self, registry: SchemaRegistry, more_topics: Iterable[Topic] = ()) -> None:
         self._registry = registry
+        self._more_topics = {topic.name: topic for topic in more_topics}
         self._writer_schemas: dict[int, tuple[str, Any]] = {}
         self._unknown_until: dict[int, float] = {}
         self._readers: dict[tuple[str, int], tuple[Any, type[r.Record]]] = {}
@@ -142,7 +144,7 @@ class Codec:
         """
         writer = self._writers.get((topic, type(record)))
         if writer is None:
-            carried = ", ".join(t.__name__ for t in topic_named(topic).records)
+            carried = ", ".join(t.__name__ for t in self._topic(topic).records)
             raise UnencodableRecord(f"no writer for {type(record).__name__} on {topic}, which carries {carried}")
         frame, schema = writer
         fields = record.model_dump()
@@ -173,12 +175,15 @@ class Codec:
             raise SchemaNotLoaded(schema_id)
         name, schema = self._writer_schemas[schema_id]
         record_type = RECORD_TYPES.get(name)
-        declared = topic_named(topic)
+        declared = self._topic(topic)
         if record_type is None or not declared.carries(record_type):
             carried = ", ".join(t.__name__ for t in declared.records)
             raise ForeignSchema(f"schema {schema_id} is {name or 'no record'}; {topic} carries {carried}")
         self._readers[topic, schema_id] = (schema, record_type)
         return schema, record_type
+
+    def _topic(self, name: str) -> Topic:
+        return self._more_topics.get(name) or topic_named(name)
 
     def _is_known_unknown(self, schema_id: int) -> bool:
         until = self._unknown_until.get(schema_id)

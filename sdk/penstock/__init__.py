@@ -1,8 +1,8 @@
 """Penstock's SDK: submit executions, follow them, read what they cost; and write agents.
 
-    async with penstock.Client() as client:
-        run = await client.submit("echo", "hello", tenant="acme")
-        print(await client.result(run.execution_id))
+async with penstock.Client() as client:
+    run = await client.submit("echo", "hello", tenant="acme")
+    print(await client.result(run.execution_id))
 """
 
 from __future__ import annotations

@@ -20,11 +20,13 @@ from penstock.arguments import (
 )
 from penstock.artifacts import ArtifactStore
 from penstock.connecting import KafkaConnection
+from penstock.dead_letters import DeadLetters
 from penstock.encoding import Encoding
+from penstock.followed import Terminal
 from penstock.following import Following
 from penstock.history import History
 from penstock.models import Bill, Cursor, Execution, Submission, Tenant
-from penstock.outcome import Ending, output_of, state_of
+from penstock.outcome import output_of, state_of
 from penstock.reading import Reading
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock.submitting import Submitting
@@ -67,6 +69,7 @@ class Client:
         self._submitting = Submitting(self._kafka, self._encoding, self._payloads)
         self._following = Following(self._kafka, self._encoding, History(self._reading, self._kafka))
         self._tenants = Tenants(self._kafka, self._encoding, self._submitting)
+        self.dead_letters = DeadLetters(self._kafka, self._encoding, self._reading)
         self._submitted: OrderedDict[str, Submission] = OrderedDict()
         self._open = AsyncExitStack()
 
@@ -163,9 +166,16 @@ class Client:
         ending: r.Record | None = None
         async with aclosing(self.follow(execution_id, timeout_s=timeout_s)) as records:
             async for record in records:
-                ending = record if isinstance(record, Ending) else ending
-        assert ending is not None, "following ends only after an ending"
+                ending = record if self.settles(record) else ending
+        assert ending is not None, "following ends only after a record that settles it"
         return await self.output_of(ending)
+
+    def settles(self, record: r.Record) -> bool:
+        """Whether `record` says for good what became of its execution, or of this client's request for it."""
+        if isinstance(record, r.RequestRefused):
+            submission = self._submitted.get(record.execution_id)
+            return submission is not None and submission.event_id == record.refused_event_id
+        return isinstance(record, Terminal)
 
     async def output_of(self, ending: r.Record) -> str:
         """The output text of a record that ended an execution; see `result` for what it raises."""

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from penstock.errors import KafkaUnreachable, UnknownTopic
 from penstock.settings import KafkaSettings
+from penstock_schemas import records as r
 from penstock_schemas.routing import partition_for
 from penstock_schemas.topics import Topic
 
@@ -59,11 +60,12 @@ class KafkaConnection:
             raise KafkaUnreachable(f"{where} failed while {doing}: {exc!r}. Is it running?") from exc
 
     async def partition_of(self, topic: Topic, routing_key: str) -> TopicPartition:
-        """Where `routing_key` lives in `topic`, in this cluster; partition counts never change under data."""
-        producer = await self._connected_producer()
-        async with self.reaching(f"asking for {topic.name}"):
-            partitions = await producer.partitions_for(topic.name)
-        return TopicPartition(topic.name, partition_for(routing_key, len(partitions)))
+        """Where `routing_key` lives in `topic`, in this cluster."""
+        return TopicPartition(topic.name, partition_for(routing_key, await self._partition_count(topic)))
+
+    async def partition_for_record(self, topic: Topic, record: r.Record) -> TopicPartition:
+        """Where `record` belongs in `topic`, by its value."""
+        return TopicPartition(topic.name, topic.partition_of(record, await self._partition_count(topic)))
 
     async def send(
         self, to: TopicPartition, value: bytes, *, key: bytes | None, headers: Mapping[str, bytes] | None = None
@@ -83,12 +85,13 @@ class KafkaConnection:
             ends: dict[TopicPartition, int] = await reader.end_offsets(list(partitions))
             return ends
 
-    async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
-        """The first offset appended at `timestamp_ms` or later; None where there is none yet."""
+    async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
+        """The first offset appended at `timestamp_ms` or later; the end where there is none yet."""
         reader = await self._connected_offset_reader()
+        end = (await self.end_offsets([partition]))[partition]  # first: what is appended meanwhile lies after it
         async with self.reaching("looking up offsets by time"):
             found = (await reader.offsets_for_times({partition: timestamp_ms}))[partition]
-        return None if found is None else int(found.offset)
+        return end if found is None else int(found.offset)
 
     @asynccontextmanager
     async def consumer_at(self, positions: Mapping[TopicPartition, int]) -> AsyncIterator[AIOKafkaConsumer]:
@@ -101,6 +104,11 @@ class KafkaConnection:
             yield consumer
         finally:
             await consumer.stop()
+
+    async def _partition_count(self, topic: Topic) -> int:
+        producer = await self._connected_producer()
+        async with self.reaching(f"asking for {topic.name}"):
+            return len(await producer.partitions_for(topic.name))
 
     async def _connected_producer(self) -> AIOKafkaProducer:
         async with self._opening:

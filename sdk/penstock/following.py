@@ -21,6 +21,8 @@ Records = AsyncGenerator[r.Record, None]
 
 WAIT_S = 1.0
 """Longest wait for records before deadlines are looked at again."""
+REFUSED_WITHIN_S = 2.0
+"""Many times what accounts takes to answer."""
 LATE_PROGRESS_S = 5.0
 """A worker's progress is acknowledged before its result is; what is still missing this long after the end, and
 is not on Kafka either, has been removed by retention."""
@@ -48,7 +50,7 @@ class Following:
         followed = Followed(submission.execution_id, submission.event_id)
         deadline = Deadline(followed, timeout_s)
         if submission.named_by_caller:
-            return self._with_history(followed, deadline, expected=True)
+            return self._with_history(followed, deadline, expected=True, sent_at=submission.cursor)
         return self._live(followed, submission.cursor, deadline, expected=True)
 
     def known(self, execution_id: str, timeout_s: float | None) -> Records:
@@ -80,21 +82,36 @@ class Following:
         return found
 
     async def _with_history(
-        self, followed: Followed, deadline: Deadline, *, expected: bool
+        self, followed: Followed, deadline: Deadline, *, expected: bool, sent_at: Cursor | None = None
     ) -> Records:
         past = await self._history.of(followed.execution_id)
         for record in past.records:
             if followed.accept(record):
                 yield record
-        if followed.ended:
+        if not followed.ended:
+            rest = self._live(followed, past.cursor, deadline, expected=expected)
+        elif sent_at is not None:
+            rest = self._refusal(followed, sent_at)
+        else:
             return
-        async with aclosing(self._live(followed, past.cursor, deadline, expected=expected)) as live:
-            async for record in live:
+        async with aclosing(rest) as records:
+            async for record in records:
                 yield record
 
-    async def _live(
-        self, followed: Followed, cursor: Cursor, deadline: Deadline, *, expected: bool
-    ) -> Records:
+    async def _refusal(self, followed: Followed, sent_at: Cursor) -> Records:
+        """The refusal of a request sent after its execution had ended, should one come.
+
+        Accounts is silent about an exact repeat, and refuses another body under the same id: only waiting tells
+        the two apart.
+        """
+        give_up_at_s = time.monotonic() + REFUSED_WITHIN_S
+        async with tail(followed.execution_id, sent_at, self._kafka, self._encoding) as live:
+            while followed.refused is None and (left_s := give_up_at_s - time.monotonic()) > 0:
+                for record in await live.next(left_s):
+                    if followed.accept(record):
+                        yield record
+
+    async def _live(self, followed: Followed, cursor: Cursor, deadline: Deadline, *, expected: bool) -> Records:
         async with tail(followed.execution_id, cursor, self._kafka, self._encoding) as live:
             known_until = None if expected or followed.seen_any else await live.ends()
             last_chance: LastChance | None = None
@@ -147,4 +164,6 @@ class LastChance:
 
 
 def _unknown(execution_id: str) -> NotFound:
-    return NotFound(f"no execution {execution_id!r} is known to ClickHouse or Kafka; `penstock list` shows those that are")
+    return NotFound(
+        f"no execution {execution_id!r} is known to ClickHouse or Kafka; `penstock list` shows those that are"
+    )

@@ -13,7 +13,7 @@ from penstock_schemas.records import PayloadRef
 class Value(BaseModel):
     """Base of everything the client returns."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64")
 
 
 class Cursor(Value):
@@ -143,6 +143,20 @@ class DeadLetterEntry(Value):
     headers: dict[str, bytes]
 
     @property
+    def coordinates(self) -> str:
+        """Topic, partition and offset of the record, for display."""
+        return f"{self.source_topic}/{self.source_partition}/{self.source_offset}"
+
+    @property
     def complete(self) -> bool:
         """Whether every byte of the value was kept, so that it can be replayed."""
         return self.value is not None and len(self.value) == self.value_size
+
+
+class Replay(Value):
+    """Where a dead letter was written to."""
+
+    event_id: str
+    topic: str
+    partition: int
+    offset: int

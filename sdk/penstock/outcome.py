@@ -16,9 +16,6 @@ from penstock.errors import (
 from penstock.models import Execution
 from penstock_schemas import records as r
 
-Ending = r.ExecutionCompleted | r.ExecutionFailed | r.ExecutionTimedOut | r.ExecutionRejected | r.RequestRefused
-"""The records that end a follower's wait; a refused request is an end for its sender only."""
-
 
 async def output_of(ending: r.Record, payloads: ArtifactStore | None) -> str:
     """The output text of the record that ended an execution, fetched where it travels by reference.
@@ -82,9 +79,7 @@ def _changes(record: r.Record) -> dict[str, Any]:
     return {}
 
 
-def _ended(
-    record: r.ExecutionCompleted | r.ExecutionFailed | r.ExecutionTimedOut, status: str
-) -> dict[str, Any]:
+def _ended(record: r.ExecutionCompleted | r.ExecutionFailed | r.ExecutionTimedOut, status: str) -> dict[str, Any]:
     return _identity(record) | {"status": status, "attempts": record.attempts, "finished_at": _time(record)}
 
 

@@ -131,8 +131,8 @@ class Submitting:
     async def produce(self, topic: Topic, record: r.Record) -> None:
         """Write `record` to the partition its value belongs to, and wait for the acknowledgement."""
         value = await self._encoding.encode(topic, record)
-        key = topic.routing_key(record)
-        await self._kafka.send(await self._kafka.partition_of(topic, key), value, key=key.encode())
+        to = await self._kafka.partition_for_record(topic, record)
+        await self._kafka.send(to, value, key=topic.routing_key(record).encode())
 
     async def _payload(self, text: str) -> tuple[str | None, r.PayloadRef | None]:
         size = len(text.encode())

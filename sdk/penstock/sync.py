@@ -70,9 +70,7 @@ class SyncClient:
         """The state of one execution as of now."""
         return self._wait(self._client.get(execution_id))
 
-    def list(
-        self, tenant: str | None = None, status: str | None = None, limit: int = 50
-    ) -> Sequence[Execution]:
+    def list(self, tenant: str | None = None, status: str | None = None, limit: int = 50) -> Sequence[Execution]:
         """Executions as far as ClickHouse has loaded them, newest first."""
         return self._wait(self._client.list(tenant, status, limit))
 

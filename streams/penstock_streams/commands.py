@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import typer
 
@@ -17,9 +16,9 @@ def streams() -> None:
     """Run the stages: accounts and executions. Start as many of these as there is work for."""
     import uvloop
 
+    from penstock_services.logs import configure_logging
     from penstock_streams.main import run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    configure_logging()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

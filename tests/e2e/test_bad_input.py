@@ -161,5 +161,5 @@ def test_the_command_line_refuses_bad_arguments_with_exit_code_2_and_names_the_v
 
 def test_after_all_that_every_process_is_healthy_and_none_was_restarted(stack: Stack):
     processes = stack.json("status")["processes"]
-    assert all(process["health"] == "healthy" and process["restarts"] == 0 for process in processes), processes
+    assert all(process["state"] == "healthy" and process["restarts"] == 0 for process in processes), processes
     assert stack.penstock("run", "echo", "--input", "on we go", "--tenant", "after", "--follow").returncode == 0

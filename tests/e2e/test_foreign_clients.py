@@ -85,7 +85,12 @@ def _completed(stack: Stack, execution_id: str) -> dict[str, Any] | None:
 
 
 def test_confluent_kafkas_own_deserializer_reads_every_event_there_is(stack: Stack):
-    assert stack.penstock("run", "echo", "--input", "x", "--tenant", "foreign", "--follow").returncode == 0
+    assert (
+        stack.penstock(
+            "run", "echo", "--input", "x", "--tenant", "foreign", "--model", "gpt-4", "--follow"
+        ).returncode
+        == 0
+    )
     registry = SchemaRegistryClient({"url": stack.env["PENSTOCK_REGISTRY_URL"]})
     deserialize = AvroDeserializer(registry)
     consumer = Consumer(

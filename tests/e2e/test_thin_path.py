@@ -98,4 +98,4 @@ def test_get_and_list_show_what_became_of_a_run(stack: Stack):
 def test_the_stack_reports_every_process_healthy(stack: Stack):
     processes = {p["name"]: p for p in stack.json("status")["processes"]}
     assert {"kafka", "registry", "clickhouse", "streams", "loader", "worker"} <= set(processes)
-    assert all(process["health"] == "healthy" for process in processes.values()), processes
+    assert all(process["state"] == "healthy" for process in processes.values()), processes

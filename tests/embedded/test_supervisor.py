@@ -105,6 +105,13 @@ async def test_each_thing_starts_after_what_it_names_and_all_stops_in_reverse(tm
     assert not any(map(alive, pids))
 
 
+async def test_a_process_stops_before_the_one_it_uses_though_they_start_together(tmp_path: Path) -> None:
+    user = replace(server(tmp_path, "user", "--ignore-term"), stops_before=("used",), stop_timeout_s=0.2)
+    async with supervised(Stack((server(tmp_path, "used"), user))) as watched:
+        pass
+    assert watched.said.index("user stopped") < watched.said.index("used stopped")
+
+
 async def test_a_killed_process_is_started_again_and_the_others_stay(tmp_path: Path) -> None:
     async with supervised(Stack((server(tmp_path, "a"), server(tmp_path, "b")))) as watched:
         first, other = watched.pid("a"), watched.pid("b")
@@ -157,6 +164,15 @@ async def test_a_process_that_never_answers_fails_the_start_in_time(tmp_path: Pa
 async def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     watched = Watched(Stack((replace(server(tmp_path, "none"), argv=("/nowhere/program",)),)))
     with pytest.raises(ProcessFailed, match="/nowhere/program cannot be run: No such file"):
+        await watched.supervisor.run(watched.stop)
+
+
+async def test_files_that_cannot_be_prepared_fail_the_start_with_the_reason(tmp_path: Path) -> None:
+    async def prepare() -> None:
+        (tmp_path / "none" / "settings").write_text("")
+
+    watched = Watched(Stack((replace(server(tmp_path, "a"), prepare=prepare),)))
+    with pytest.raises(ProcessFailed, match=r"a: cannot be prepared: .*No such file"):
         await watched.supervisor.run(watched.stop)
 
 
@@ -228,4 +244,4 @@ async def test_a_later_process_with_the_same_pid_is_not_touched(tmp_path: Path) 
 
 def test_a_stack_that_names_something_unknown_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nobody"):
-        Stack((server(tmp_path, "a", after=("nobody",)),)).start_order()
+        Stack((server(tmp_path, "a", after=("nobody",)),)).check()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import chdb
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -155,7 +157,51 @@ def test_a_bad_row_fails_the_insert_and_leaves_nothing(client: Any, curl: Curl) 
     assert client.command("SELECT count() FROM t") == 0
 
 
-def test_a_truncated_body_is_refused(client: Any, curl: Curl, tmp_path: Any) -> None:
+LATE_FAULTS = {
+    "constraint": "CREATE TABLE t (id Int64, CONSTRAINT sane CHECK id != 13) ENGINE = MergeTree ORDER BY id",
+    "column": "CREATE TABLE t (id Int64, x UInt8 MATERIALIZED throwIf(id = 13)) ENGINE = MergeTree ORDER BY id",
+}
+
+
+@pytest.mark.parametrize("table", LATE_FAULTS.values(), ids=LATE_FAULTS)
+def test_rows_that_parse_and_cannot_be_stored_fail_the_insert(client: Any, table: str) -> None:
+    client.command(table)
+    with pytest.raises(DatabaseError) as caught:
+        client.insert_arrow("t", pa.table({"id": [12, 13]}))
+    assert caught.value.code in (469, 395)
+    assert client.command("SELECT count() FROM t") == 0
+
+
+def test_control_the_engines_own_streaming_insert_loses_that_error(tmp_path: Path) -> None:
+    connection = chdb.connect(str(tmp_path / "bare"))
+    connection.query("CREATE DATABASE d", "Null")
+    connection.query("USE d", "Null")
+    connection.query(LATE_FAULTS["constraint"], "Null")
+    stream: Any = connection.send_insert("INSERT INTO t", "CSV")
+    stream.append(b"13\n")
+    assert stream.finish().rows_written == 1
+    assert connection.query("SELECT count() FROM t", "TSV").bytes() == b"0\n"
+    connection.close()
+
+
+def test_an_insert_may_have_settings_before_its_format(client: Any, curl: Curl) -> None:
+    client.command(TABLE)
+    sql = "INSERT INTO t (id, name) SETTINGS input_format_csv_trim_whitespaces = 0 FORMAT CSV\n1,  a\n"
+    assert curl("", "--data-binary", sql)[0] == 200
+    assert client.query("SELECT name FROM t").result_rows == [("  a",)]
+
+
+def test_an_insert_without_rows_is_no_error(client: Any, curl: Curl) -> None:
+    client.command(TABLE)
+    assert curl("query=INSERT+INTO+t+FORMAT+CSV", "-X", "POST")[0] == 200
+
+
+def test_an_insert_into_nothing_is_refused_at_once(curl: Curl, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"1,a,1\n" * 1_000_000)
+    assert curl("query=INSERT+INTO+nosuch+FORMAT+CSV", "--data-binary", f"@{tmp_path / 'rows.csv'}")[0] == 404
+
+
+def test_a_truncated_body_is_refused(client: Any, curl: Curl, tmp_path: Path) -> None:
     client.command(TABLE)
     (tmp_path / "half.gz").write_bytes(gzip.compress(b"1,a,1\n" * 1000)[:-20])
     arguments = ["-H", "Content-Encoding: gzip", "--data-binary", f"@{tmp_path / 'half.gz'}"]

@@ -111,7 +111,7 @@ def test_it_never_runs_without_a_password(tmp_path: Path, password: str | None) 
 
 
 def test_kill_9_during_inserts_loses_no_acknowledged_row(tmp_path: Path) -> None:
-    rounds, written = 4, 0
+    rounds, written = 3, 0
     seed = random.randrange(1 << 32)
     moments = random.Random(seed)
     for number in range(rounds):

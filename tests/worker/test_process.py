@@ -1,6 +1,7 @@
 """The worker as a process: how it stops, and that nothing outlives it."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 import psutil
 import pytest
 
+from penstock.settings import KafkaSettings
 from penstock_schemas import records as r
 from penstock_services.embedded.ports import free_ports
 from tests.worker.lease_authority import QUEUE, LeaseAuthority, Platform, exists, until
@@ -26,7 +28,9 @@ app()
 
 
 @asynccontextmanager
-async def worker_process(platform: Platform, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker_process(
+    platform: Platform, *options: str, output: int | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = os.environ | {
         "PENSTOCK_KAFKA_BOOTSTRAP_SERVERS": platform.kafka.bootstrap_servers,
         "PENSTOCK_REGISTRY_URL": platform.registry.url,
@@ -35,7 +39,16 @@ async def worker_process(platform: Platform, *options: str) -> AsyncIterator[asy
         "PENSTOCK_HEALTH_PORT": str(free_ports(1)[0]),
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", COMMAND, "--queue", QUEUE, "--concurrency", "2", *options, env=environment
+        sys.executable,
+        "-c",
+        COMMAND,
+        "--queue",
+        QUEUE,
+        "--concurrency",
+        "2",
+        *options,
+        env=environment,
+        stderr=output,
     )
     try:
         yield process
@@ -65,7 +78,7 @@ async def test_sigterm_lets_runs_end_hands_back_the_rest_and_takes_nothing_new(a
 
 
 async def test_a_stopped_worker_does_not_keep_its_run_alive_beyond_the_lease(authority: LeaseAuthority, platform):
-    authority.hold_ms = 2_000
+    authority.hold_ms = 3_000
     async with worker_process(platform) as process:
         execution = await authority.dispatch("blocks")
         pid = await authority.pid_of(execution)
@@ -75,6 +88,17 @@ async def test_a_stopped_worker_does_not_keep_its_run_alive_beyond_the_lease(aut
         assert (await authority.finished(await authority.dispatch("works"))).status == "completed"
     assert not authority.all(r.FinishAttempt, execution)
     assert len(authority.all(r.RecordUsage, execution)) == 1
+
+
+async def test_a_worker_that_is_stopped_while_it_waits_for_kafka_ends_at_once(platform):
+    nowhere = dataclasses.replace(platform, kafka=KafkaSettings(bootstrap_servers="127.0.0.1:9"))
+    async with worker_process(nowhere, output=asyncio.subprocess.PIPE) as process:
+        async with asyncio.timeout(20):
+            while b"waiting up to" not in await process.stderr.readline():
+                pass
+        process.terminate()
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
 
 
 async def test_slots_and_what_they_run_end_with_a_killed_worker(authority, platform):

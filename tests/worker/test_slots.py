@@ -3,22 +3,40 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from penstock_consumers.worker.boottime import boottime_s
-from penstock_consumers.worker.slots import Slot, SlotDied, SlotPool
+from penstock_consumers.worker.pool import SlotPool
+from penstock_consumers.worker.slots import Slot, SlotDied
 from penstock_consumers.worker.wire import Ended, Extend, Reported, Start
 from tests.worker.lease_authority import exists, until
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def slot() -> AsyncIterator[Slot]:
+    """For runs that a slot survives; starting one takes most of a second."""
+    async with spawned() as slot:
+        yield slot
+
+
+@pytest.fixture
+async def own_slot() -> AsyncIterator[Slot]:
+    """For runs that end it."""
+    async with spawned() as slot:
+        yield slot
+
+
+@asynccontextmanager
+async def spawned() -> AsyncIterator[Slot]:
     slot = await Slot.spawn()
     await slot.until_ready()
-    yield slot
-    await slot.close()
+    try:
+        yield slot
+    finally:
+        await slot.close()
 
 
 def start(
@@ -28,7 +46,7 @@ def start(
 
 
 async def run(slot: Slot, message: Start) -> tuple[list[str], Ended]:
-    """Everything reported by type, and how it ended; then waits until the slot asks for more."""
+    """Everything reported by type, and how it ended."""
     reported = []
     slot.send(message)
     while not isinstance(said := await slot.next_report(), Ended):
@@ -37,6 +55,7 @@ async def run(slot: Slot, message: Start) -> tuple[list[str], Ended]:
 
 
 async def run_and_return(slot: Slot, message: Start) -> Ended:
+    """How it ended, once the slot asks for more."""
     _, ended = await run(slot, message)
     await slot.until_ready()
     return ended
@@ -44,6 +63,7 @@ async def run_and_return(slot: Slot, message: Start) -> Ended:
 
 async def test_a_run_reports_in_order_and_returns_its_output(slot):
     reported, ended = await run(slot, start("works"))
+    await slot.until_ready()
     assert reported == ["StepStarted", "ProgressReported", "RecordUsage", "StepFinished"]
     assert ended == Ended(output="hello")
 
@@ -68,17 +88,17 @@ async def test_a_failure_is_reported_with_its_type_and_the_slot_goes_on(
     assert (await run_and_return(slot, start("works"))).output == "hello"
 
 
-async def test_an_agent_that_exits_has_failed_and_its_process_is_not_used_again(slot):
-    _, ended = await run(slot, start("exits"))
+async def test_an_agent_that_exits_has_failed_and_its_process_is_not_used_again(own_slot):
+    _, ended = await run(own_slot, start("exits"))
     assert (ended.error_type, ended.error_message, ended.retryable) == ("SystemExit", "enough", False)
     with pytest.raises(SlotDied):
-        await slot.until_ready()
+        await own_slot.until_ready()
 
 
-async def test_an_agent_that_ends_its_process_is_told_from_one_that_fails(slot):
-    slot.send(start("crashes"))
+async def test_an_agent_that_ends_its_process_is_told_from_one_that_fails(own_slot):
+    own_slot.send(start("crashes"))
     with pytest.raises(SlotDied, match="status 9"):
-        await slot.next_report()
+        await own_slot.next_report()
 
 
 async def test_printing_does_not_touch_the_protocol(slot):
@@ -99,18 +119,18 @@ async def test_the_workspace_is_made_when_it_is_used(slot, tmp_path):
 
 
 @pytest.mark.parametrize("agent", ["blocks", "holds-the-gil"])
-async def test_a_blocked_run_is_killed_at_its_deadline_without_the_supervisor(slot, agent):
+async def test_a_blocked_run_is_killed_at_its_deadline_without_the_supervisor(own_slot, agent):
     with pytest.raises(SlotDied):
-        await run(slot, start(agent, lives_s=0.3))
+        await run(own_slot, start(agent, lives_s=0.3))
 
 
-async def test_an_extended_run_outlives_its_first_deadline(slot):
+async def test_an_extended_run_outlives_its_first_deadline(own_slot):
     """The control of the test above."""
     begun = time.monotonic()
-    slot.send(start("waits", lives_s=0.3, text="0.8"))
-    assert isinstance(await slot.next_report(), Reported)
-    slot.send(Extend(boottime_s() + 60))
-    assert await slot.next_report() == Ended(output="waited")
+    own_slot.send(start("waits", lives_s=0.3, text="0.8"))
+    assert isinstance(await own_slot.next_report(), Reported)
+    own_slot.send(Extend(boottime_s() + 60))
+    assert await own_slot.next_report() == Ended(output="waited")
     assert time.monotonic() - begun > 0.8
 
 
@@ -120,11 +140,11 @@ async def test_an_idle_slot_has_no_deadline(slot):
         await asyncio.wait_for(slot.ended(), 0.5)
 
 
-async def test_a_slot_and_its_children_end_when_the_supervisor_is_gone(slot):
-    slot.send(start("blocks"))
-    assert isinstance(await slot.next_report(), Reported)
-    slot._writer.transport.abort()
-    await until(lambda: not slot.alive, "the slot ended")
+async def test_a_slot_and_its_children_end_when_the_supervisor_is_gone(own_slot):
+    own_slot.send(start("blocks"))
+    assert isinstance(await own_slot.next_report(), Reported)
+    own_slot._writer.transport.abort()
+    await until(lambda: not own_slot.alive, "the slot ended")
 
 
 async def test_the_pool_replaces_a_dead_slot():

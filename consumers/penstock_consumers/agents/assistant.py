@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.agents import AgentContext, PermanentAgentError
+from penstock.errors import MissingExtra
 
 
 class AssistantAgent:
@@ -18,8 +19,10 @@ class AssistantAgent:
             raise PermanentAgentError("the assistant was given no text; put a question or a text into `input`")
         await context.progress("reading the input", 0.1)
         # Imported here: seconds and 90 MB that slots which only echo never pay.
-        from penstock_consumers.agents.reading_agent import answer
-
+        try:
+            from penstock_consumers.agents.reading_agent import answer
+        except ImportError as exc:
+            raise MissingExtra(f"the assistant needs packages of penstock[agents]: {exc}") from exc
         output = await answer(context)
         async with context.step("write the answer", "output"):
             await context.emit(output)

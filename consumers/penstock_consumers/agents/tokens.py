@@ -5,13 +5,17 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from penstock.errors import MissingExtra
+
 ENCODING = "o200k_base"
 
 
 @cache
 def _encoding() -> Any:
-    from bpe_openai import get_encoding  # 40 MB of vocabulary: only for who counts
-
+    try:
+        from bpe_openai import get_encoding  # 40 MB of vocabulary: only for who counts
+    except ImportError as exc:
+        raise MissingExtra(f"counting tokens needs packages of penstock[agents]: {exc}") from exc
     return get_encoding(ENCODING)
 
 

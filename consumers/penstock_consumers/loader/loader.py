@@ -93,7 +93,8 @@ class Loader:
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
             fetch_max_bytes=16 << 20,
-            session_timeout_ms=10_000,
+            session_timeout_ms=6_000,  # how long a killed loader keeps its partitions
+            heartbeat_interval_ms=2_000,
             max_poll_interval_ms=86_400_000,  # an outage of ClickHouse must not cost the membership
         )
         producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, max_request_size=1 << 20)

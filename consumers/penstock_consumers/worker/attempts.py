@@ -15,9 +15,9 @@ from penstock_consumers.worker.lease_feed import LeaseAnswer
 from penstock_consumers.worker.leases import LeaseKey, LeaseTable
 from penstock_consumers.worker.metrics import ATTEMPTS
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
+from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_consumers.worker.reporter import Reporter
 from penstock_consumers.worker.run import Run
-from penstock_consumers.worker.slots import Reservation, SlotPool
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 from penstock_schemas.topics import EXECUTIONS_COMMANDS

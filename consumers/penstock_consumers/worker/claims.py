@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from penstock_consumers.worker.boottime import boottime_s
@@ -13,6 +14,9 @@ from penstock_schemas.ids import derived_id
 from penstock_schemas.topics import EXECUTIONS_COMMANDS
 
 Answer = r.LeaseGranted | r.LeaseDenied
+
+REMEMBERED = 10_000
+"""Claims without an answer whose first sending is remembered: the answer may still come to a later claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Claims:
         self._retry_s = retry_s
         self._patience_s = patience_s
         self._waiting: dict[LeaseKey, asyncio.Future[Answer | None]] = {}
+        self._first_sent_s: OrderedDict[LeaseKey, float] = OrderedDict()
 
     async def ask(self, dispatch: r.ExecutionDispatched) -> Granted | None:
         """The lease, or None where it was denied or nobody answered in time."""
@@ -56,7 +61,9 @@ class Claims:
             worker_id=self._worker_id,
         )
         waiting = self._waiting[key] = asyncio.get_running_loop().create_future()
-        sent_s = boottime_s()
+        sent_s = self._first_sent_s.setdefault(key, boottime_s())
+        if len(self._first_sent_s) > REMEMBERED:
+            self._first_sent_s.popitem(last=False)
         try:
             async with asyncio.timeout(self._patience_s):
                 answer = await self._until_answered(claim, waiting)
@@ -64,6 +71,8 @@ class Claims:
             return None
         finally:
             del self._waiting[key]
+        if answer is not None:
+            self._first_sent_s.pop(key, None)
         if not isinstance(answer, r.LeaseGranted):
             return None
         return Granted(answer, self._outbox.partition_of(EXECUTIONS_COMMANDS, claim), sent_s)

@@ -15,7 +15,7 @@ from penstock.settings import KafkaSettings
 from penstock_consumers.worker.kafka import FETCH_WAIT_MS, reach
 from penstock_consumers.worker.offsets import OffsetTracker
 from penstock_consumers.worker.outbox import Outbox
-from penstock_consumers.worker.slots import Reservation, SlotPool
+from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_schemas import records as r
 from penstock_schemas.topics import dispatch_topic
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable, Iterator
 
 from penstock.errors import PenstockError
 from penstock.settings import ArtifactSettings, KafkaSettings, RegistrySettings
@@ -22,31 +23,49 @@ async def run_worker(settings: WorkerSettings) -> None:
         PenstockError: as `Worker.serve`.
     """
     worker = Worker(settings, KafkaSettings(), RegistrySettings(), ArtifactSettings())
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        log.info("draining for up to %g s; a second signal ends the worker at once", settings.drain_s)
-        worker.drain()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    log.info(
-        "worker %s serves %s with %d slots", worker.worker_id, ", ".join(settings.queues), settings.concurrency
-    )
+    queues = ", ".join(settings.queues)
+    log.info("worker %s serves %s with %d slots", worker.worker_id, queues, settings.concurrency)
     async with serve_health(worker.not_ready, port=health_port()):
+        serving = asyncio.create_task(worker.serve())
+        _on_signal(lambda: _stop(worker, serving, settings.drain_s))
+        await asyncio.wait([serving])
+    if not serving.cancelled():
         try:
-            await worker.serve()
-        except* PenstockError as group:
-            raise first_of(group) from group
+            serving.result()
+        except BaseExceptionGroup as group:
+            raise cause_of(group) from group
     log.info("worker %s stopped", worker.worker_id)
 
 
-def first_of(group: BaseExceptionGroup[PenstockError]) -> PenstockError:
-    """The error that ended the worker; the others in the group are its consequences."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    assert isinstance(found, PenstockError)
-    return found
+def _on_signal(act: Callable[[], None]) -> None:
+    loop, signals = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
+
+    def once() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        act()
+
+    for number in signals:
+        loop.add_signal_handler(number, once)
+
+
+def _stop(worker: Worker, serving: asyncio.Task[None], drain_s: float) -> None:
+    if worker.starting:  # it may wait for Kafka or the registry; there is nothing to drain yet
+        serving.cancel()
+    else:
+        log.info("draining for up to %g s; a second signal ends the worker at once", drain_s)
+        worker.drain()
+
+
+def cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Why the worker ended: the first error raised on purpose, else the first one; the rest follow from it."""
+    leaves = list(_leaves(group))
+    return next((leaf for leaf in leaves if isinstance(leaf, PenstockError)), leaves[0])
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

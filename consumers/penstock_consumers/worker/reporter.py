@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from penstock.artifacts import ArtifactStore, CarriedText, carry_text
-from penstock.errors import AgentError, Unreachable, UsageError
+from penstock.errors import AgentError, UnencodableRecord, Unreachable, UsageError
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
 from penstock_consumers.worker.wire import Ended, Reported
 from penstock_schemas import records as r
@@ -64,7 +64,10 @@ class Reporter:
         """
         record = self._checked(reported)
         topic = ACCOUNTS_COMMANDS if isinstance(record, r.RecordUsage) else EXECUTIONS_PROGRESS
-        acknowledged = await self._outbox.send(topic, record)
+        try:
+            acknowledged = await self._outbox.send(topic, record)
+        except UnencodableRecord as exc:  # the agent's API never makes one
+            raise ForeignReport(f"a slot reported a {reported.record_type} that cannot be sent: {exc}") from exc
         self._unacknowledged.add(acknowledged)
         acknowledged.add_done_callback(self._unacknowledged.discard)
 

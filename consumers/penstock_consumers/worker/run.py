@@ -12,8 +12,9 @@ from penstock.artifacts import ArtifactStore, CarriedText, read_text
 from penstock.errors import AgentError, PenstockError, Unreachable
 from penstock_consumers.worker.boottime import boottime_s
 from penstock_consumers.worker.leases import LeaseKey, LeaseTable
+from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_consumers.worker.reporter import Reporter, Status
-from penstock_consumers.worker.slots import Reservation, Slot, SlotDied, SlotPool
+from penstock_consumers.worker.slots import Slot, SlotDied
 from penstock_consumers.worker.wire import Cancel, Ended, Extend, Start
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id

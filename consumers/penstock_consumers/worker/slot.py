@@ -1,17 +1,13 @@
 """A slot: `python -m penstock_consumers.worker.slot FD`, one process that runs one attempt at a time.
 
 The main thread runs the agent, each attempt in an event loop of its own, so that tasks an agent leaves behind end
-with it. A second thread listens to the supervisor and guards the run: it kills this process and everything it
-started when the lease's deadline passes or the supervisor is gone, also while the agent blocks its event loop or
-the supervisor is stopped. A kernel timer stands behind that thread for an agent that never releases the GIL.
+with it. A second thread, the guard, listens to the supervisor and ends the process when it must end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import queue
-import select
 import signal
 import socket
 import sys
@@ -21,98 +17,22 @@ from typing import NoReturn
 
 from penstock.agents import AgentCatalog, AgentContext, Attempt, load_agents
 from penstock.errors import AgentError
-from penstock_consumers.worker.boottime import boottime_s
+from penstock_consumers.worker.guard import Guard, die
 from penstock_consumers.worker.sessions import kill_session
 from penstock_consumers.worker.wire import (
-    LENGTH_BYTES,
-    Cancel,
     Ended,
-    Extend,
     FrameTooLong,
     FromSlot,
     Ready,
     Reported,
     Start,
-    ToSlot,
-    body_length,
     frame,
-    to_slot,
 )
 from penstock_schemas import records as r
-
-RECHECK_S = 1.0
-"""`select` does not count suspended time, so a waiting guard looks at the clock at least this often."""
-KERNEL_TIMER_DELAY_S = 1.0
-"""How much later than the guard the kernel's timer ends the process."""
 
 
 class NotText(AgentError):
     """The agent's `run` returned something else than a str."""
-
-
-class Guard(threading.Thread):
-    """Listens to the supervisor; the only reader of the socket."""
-
-    def __init__(self, supervisor: socket.socket) -> None:
-        super().__init__(name="guard", daemon=True)
-        self._socket = supervisor
-        self._deadline_s: float | None = None
-        self.starts: queue.SimpleQueue[Start] = queue.SimpleQueue()
-        self.context: AgentContext | None = None
-        self._timing = threading.Lock()
-
-    def run(self) -> None:
-        """Until the process ends: its own end is the only way out."""
-        try:
-            while True:
-                self._await_message()
-                self._take(self._receive())
-        finally:
-            _die()
-
-    def run_over(self) -> None:
-        """No deadline applies until the next start."""
-        with self._timing:
-            self._deadline_s = self.context = None
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def _await_message(self) -> None:
-        while True:
-            deadline_s = self._deadline_s
-            left_s = RECHECK_S if deadline_s is None else deadline_s - boottime_s()
-            if left_s <= 0:
-                _die()
-            readable, _, _ = select.select([self._socket], [], [], min(left_s, RECHECK_S))
-            if readable:
-                return
-
-    def _receive(self) -> ToSlot:
-        return to_slot(self._exactly(body_length(self._exactly(LENGTH_BYTES))))
-
-    def _exactly(self, count: int) -> bytes:
-        data = bytearray()
-        while len(data) < count:
-            chunk = self._socket.recv(count - len(data))
-            if not chunk:
-                raise EOFError("the supervisor is gone")
-            data += chunk
-        return bytes(data)
-
-    def _take(self, message: ToSlot) -> None:
-        with self._timing:
-            match message:
-                case Start():
-                    self._until(message.deadline_s)
-                    self.starts.put(message)
-                case Extend() if self._deadline_s is not None:  # else: the run is over already
-                    self._until(message.deadline_s)
-                case Cancel() if self.context is not None:
-                    self.context.cancel()
-
-    def _until(self, deadline_s: float) -> None:
-        self._deadline_s = deadline_s
-        left_s = max(0.0, deadline_s - boottime_s())
-        signal.setitimer(signal.ITIMER_REAL, left_s + KERNEL_TIMER_DELAY_S)
 
 
 class Slot:
@@ -139,7 +59,7 @@ class Slot:
             self._guard.run_over()
             self._send(ended)
             if not trustworthy:
-                _die()
+                die()
 
     def _run(self, start: Start) -> tuple[Ended, bool]:
         try:
@@ -179,7 +99,7 @@ class Slot:
             with self._sending:
                 self._socket.sendall(data)  # blocks where the supervisor is behind: that is the back-pressure
         except OSError:
-            _die()  # the supervisor is gone
+            die()  # the supervisor is gone
 
 
 def _failure(exc: BaseException) -> Ended:
@@ -192,11 +112,6 @@ def _failure(exc: BaseException) -> Ended:
         error_message=message.encode(errors="replace").decode(),
         retryable=isinstance(exc, AgentError) and exc.retryable,
     )
-
-
-def _die() -> NoReturn:
-    kill_session(os.getpid(), spare=os.getpid())
-    os._exit(1)
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from penstock_consumers.worker.dispatches import DispatchReader
 from penstock_consumers.worker.lease_feed import LeaseFeed
 from penstock_consumers.worker.leases import LeaseTable
 from penstock_consumers.worker.outbox import Outbox
+from penstock_consumers.worker.pool import SlotPool
 from penstock_consumers.worker.settings import WorkerSettings
-from penstock_consumers.worker.slots import SlotPool
 from penstock_schemas import records as r
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
@@ -57,6 +57,11 @@ class Worker:
     def drain(self) -> None:
         """Stop taking attempts; `serve` returns once the running ones ended or were handed back."""
         self._drain.set()
+
+    @property
+    def starting(self) -> bool:
+        """Whether `serve` has not come to taking attempts yet."""
+        return self._state.startswith("starting")
 
     def not_ready(self) -> str | None:
         """Why this worker takes no attempts; None where it does."""

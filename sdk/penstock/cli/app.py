@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
+from typer.models import CommandInfo
 
 from penstock.cli import bill, dlq, runs, schemas, tenants
 from penstock.cli.extensions import add_extensions
@@ -16,6 +17,18 @@ from penstock.cli.output import ERRORS
 from penstock.errors import MissingExtra, PenstockError
 
 OWN_PACKAGES = ("penstock", "penstock_schemas", "penstock_services", "penstock_streams", "penstock_consumers")
+PANEL_OF = {
+    name: panel
+    for panel, names in {
+        "Stack": ("up", "down", "status", "doctor"),
+        "Runs": ("run", "watch", "get", "list"),
+        "Money": ("bill", "audit", "prices"),
+        "Operate": ("tenants", "dlq", "schemas", "topics", "clickhouse"),
+        "Processes": ("streams", "loader", "worker"),
+    }.items()
+    for name in names
+}
+"""Where `--help` lists each command, in this order."""
 EPILOG = (
     "Exit codes: 0 done, 1 the run or check failed, 2 usage, 3 rejected, 4 a server is not reachable, "
     "5 no longer verifiable. Servers are found by PENSTOCK_* variables or a running `penstock up`."
@@ -45,6 +58,7 @@ def build(arguments: list[str]) -> typer.Typer:
         help="Run AI agents as an event stream: for many tenants, watched live, billed exactly.",
         epilog=EPILOG,
         no_args_is_help=True,
+        add_completion=False,  # two options that would be the longest part of --help
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -52,17 +66,32 @@ def build(arguments: list[str]) -> typer.Typer:
     for group in (runs, bill, tenants, dlq, schemas):
         group.register(app)
     add_extensions(app, arguments)
+    for command in app.registered_commands:
+        command.rich_help_panel = PANEL_OF.get(_name(command), "More")
+    for added in app.registered_groups:
+        added.rich_help_panel = PANEL_OF.get(added.name or "", "More")
+    order = list(PANEL_OF)
+    app.registered_commands.sort(key=lambda c: order.index(_name(c)) if _name(c) in order else len(order))
     return app
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or (command.callback.__name__ if command.callback else "")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"penstock {version('penstock')}")
+        raise typer.Exit
 
 
 def _root(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    if show_version:
-        print(f"penstock {version('penstock')}")
-        raise typer.Exit
+    pass
 
 
 def _fail(exc: PenstockError) -> None:

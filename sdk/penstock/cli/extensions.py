@@ -21,7 +21,7 @@ def add_extensions(app: typer.Typer, arguments: list[str]) -> None:
     known = list(entry_points(group=GROUP))
     asked = next((word for word in arguments if not word.startswith("-")), None)
     own = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    if asked in own:
+    if asked in own or "--version" in arguments:
         return
     for extension in [e for e in known if asked in _commands_of(e)] or known:
         _add(app, extension)
@@ -43,8 +43,9 @@ def _add(app: typer.Typer, extension: EntryPoint) -> None:
 
 def _missing(command: str, reason: str) -> Any:
     def refuse() -> None:
-        raise MissingExtra(f"`penstock {command}` needs packages that are not installed ({reason}): "
-                           "pip install 'penstock[all]'")
+        raise MissingExtra(
+            f"`penstock {command}` needs packages that are not installed ({reason}): pip install 'penstock[all]'"
+        )
 
     return refuse
 

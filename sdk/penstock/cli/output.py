@@ -31,19 +31,18 @@ def complete(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def print_json(value: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
+def print_json(value: BaseModel | dict[str, Any] | Sequence[BaseModel | dict[str, Any]]) -> None:
     """`value` as one line of JSON; bytes as base64."""
-    if isinstance(value, BaseModel):
-        value = as_dict(value)
-    elif isinstance(value, Sequence):
-        print(json.dumps([as_dict(item) for item in value]))
-        return
-    print(json.dumps(value))
+    print(json.dumps(_plain(value) if isinstance(value, BaseModel | dict) else [_plain(item) for item in value]))
 
 
-def as_dict(value: BaseModel) -> dict[str, Any]:
+def _plain(value: BaseModel | dict[str, Any]) -> dict[str, Any]:
+    return as_dict(value) if isinstance(value, BaseModel) else value
+
+
+def as_dict(value: BaseModel, *, exclude: set[str] | None = None) -> dict[str, Any]:
     """`value` as JSON-ready fields."""
-    return value.model_dump(mode="json")
+    return value.model_dump(mode="json", exclude=exclude)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
@@ -62,7 +61,9 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     shown = [(name, value) for name, value in fields if value]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
-        OUT.print(Text(f"{name:<{width}}  ", style="bold").append(printable(value), style="not bold"), soft_wrap=True)
+        OUT.print(
+            Text(f"{name:<{width}}  ", style="bold").append(printable(value), style="not bold"), soft_wrap=True
+        )
 
 
 def print_text(text: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from penstock.cli.input import input_text
 from penstock.cli.live import LiveView, one_line
 from penstock.cli.output import (
     ERRORS,
@@ -23,19 +22,19 @@ from penstock.cli.output import (
     print_table,
     print_text,
 )
-from penstock.errors import ExecutionFailedError, InvalidInput, RequestRejected
+from penstock.outcome import state_of
+from penstock_schemas import records as r
 
-PANEL = "Runs"
-MAX_READ_BYTES = 64 * 1024 * 1024
-"""No input is larger than the artifact store takes; a device file would never end."""
+if TYPE_CHECKING:
+    from penstock.client import Client
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands about executions."""
-    app.command("run", rich_help_panel=PANEL)(run)
-    app.command("watch", rich_help_panel=PANEL)(watch)
-    app.command("get", rich_help_panel=PANEL)(get)
-    app.command("list", rich_help_panel=PANEL)(list_executions)
+    app.command("run")(run)
+    app.command("watch")(watch)
+    app.command("get")(get)
+    app.command("list")(list_executions)
 
 
 def run(
@@ -59,7 +58,7 @@ def run(
 
     Progress goes to standard error and the output to standard output, so it can be piped.
     """
-    text = _input(input)
+    text = input_text(input)
 
     async def go() -> None:
         from penstock.client import Client
@@ -76,12 +75,16 @@ def run(
                 timeout_s=timeout_s,
                 queue=queue,
             )
-            if follow:
-                await _follow(client, submission.execution_id, on_errors=True, as_json=as_json)
-            elif as_json:
-                print_json(submission)
-            else:
-                print(submission.execution_id)
+            if not follow:
+                print_json(submission) if as_json else print(submission.execution_id)
+                return
+            with LiveView(ERRORS) as view:
+                lifecycle, settled = await _shown(client, submission.execution_id, view.show)
+            if as_json:  # without the cost, which is charged after the end
+                print_json(as_dict(state_of(lifecycle, cost_nanousd=0), exclude={"cost_nanousd"}))
+            output = await client.output_of(settled)  # or the error that says why there is none
+            if not as_json:
+                print_text(output)
 
     complete(go())
 
@@ -100,12 +103,24 @@ def watch(
         from penstock.client import Client
 
         async with Client() as client:
-            await _follow(client, execution_id, on_errors=False, as_json=as_json, from_seq=from_seq)
+            with LiveView(ERRORS if as_json else OUT) as view:
+
+                def show(record: r.Record) -> None:
+                    if isinstance(record, r.ProgressRecord) and record.seq < from_seq:
+                        return
+                    print_json(_tagged(record)) if as_json else view.show(record)
+
+                _, settled = await _shown(client, execution_id, show)
+            output = await client.output_of(settled)
+            if not as_json:
+                print_text(output)
 
     complete(go())
 
 
-def get(execution_id: Annotated[str, typer.Argument(help="Id of the execution.")], as_json: AsJson = False) -> None:
+def get(
+    execution_id: Annotated[str, typer.Argument(help="Id of the execution.")], as_json: AsJson = False
+) -> None:
     """Show the state of one execution as of now."""
 
     async def go() -> Any:
@@ -159,3 +174,24 @@ def list_executions(
         for e in found
     ]
     print_table(("execution", "tenant", "agent", "status", "requested", "output"), rows)
+
+
+async def _shown(
+    client: Client, execution_id: str, show: Callable[[r.Record], None]
+) -> tuple[list[r.Record], r.Record]:
+    """Show every record; returns all but progress, and the one that settled the execution."""
+    lifecycle: list[r.Record] = []
+    settled: r.Record | None = None
+    async with aclosing(client.follow(execution_id)) as records:
+        async for record in records:
+            show(record)
+            if not isinstance(record, r.ProgressRecord):
+                lifecycle.append(record)
+            if client.settles(record):
+                settled = record
+    assert settled is not None, "following ends only after a record that settles it"
+    return lifecycle, settled
+
+
+def _tagged(record: r.Record) -> dict[str, Any]:
+    return {"record_type": type(record).__name__} | as_dict(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from penstock.settings import KafkaSettings
 from penstock_services.embedded.atomic_file import write_atomically
 from penstock_services.embedded.registry import registry_url
 from penstock_services.embedded.state import Layout, StateFolder
@@ -27,6 +28,11 @@ def address_settings(folder: StateFolder, layout: Layout) -> dict[str, str]:
         "PENSTOCK_CLICKHOUSE_SECURE": "false",
         "PENSTOCK_ARTIFACTS_URL": folder.artifacts.as_uri(),
     }
+
+
+def loopback_kafka(bootstrap: str) -> KafkaSettings:
+    """How to reach the stack's own broker, whatever this shell has set for another cluster."""
+    return KafkaSettings(bootstrap_servers=bootstrap, security_protocol="PLAINTEXT")
 
 
 def publish(folder: StateFolder, settings: dict[str, str]) -> None:

@@ -41,9 +41,9 @@ def up(
         typer.Option(min=1, envvar="PENSTOCK_PARTITIONS", help="Of every topic, in a new folder. Default 4."),
     ] = None,
     servers_only: Annotated[
-        bool, typer.Option(help="Only Kafka, the registry and ClickHouse, set up and empty.")
+        bool, typer.Option("--servers-only", help="Only Kafka, the registry and ClickHouse, set up and empty.")
     ] = False,
-    foreground: Annotated[bool, typer.Option(help="Stay, and stop everything on Ctrl-C.")] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop everything on Ctrl-C.")] = False,
 ) -> None:
     """Start the whole system here: Kafka, schema registry, ClickHouse, streams, loader, worker."""
     from penstock.errors import InvalidInput
@@ -70,7 +70,7 @@ def up(
 
 
 def down(
-    purge: Annotated[bool, typer.Option(help="Also delete all data of this folder.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete all data of this folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
 ) -> None:
     """Stop everything, also what a killed `up` left behind. Doing it again does nothing."""

@@ -27,22 +27,27 @@ class Stack:
     processes: tuple[ServerProcess, ...]
     steps: tuple[Step, ...] = ()
 
-    def start_order(self) -> list[tuple[str, ...]]:
-        """Names in groups: everything in one group comes only after things of earlier groups.
+    def check(self) -> None:
+        """Check the names.
 
         Raises:
-            ValueError: a cycle, a name used twice, or an `after` that names nothing.
+            ValueError: a name used twice, an `after` that names nothing, or a cycle.
         """
         units: tuple[ServerProcess | Step, ...] = (*self.processes, *self.steps)
-        graph = {unit.name: set(unit.after) for unit in units}
-        unknown = set().union(*graph.values()) - graph.keys()
-        if unknown or len(graph) != len(units):
-            raise ValueError(f"a stack with names used twice or unknown in `after`: {sorted(unknown)}")
-        sorter = TopologicalSorter(graph)
+        names = [unit.name for unit in units]
+        unknown = {name for unit in units for name in unit.after} - set(names)
+        if unknown or len(names) != len(set(names)):
+            raise ValueError(f"a stack with names used twice, or unknown in `after`: {sorted(unknown)}")
+        self.stop_order()
+
+    def stop_order(self) -> list[tuple[str, ...]]:
+        """Names in groups: everything in one group stops together, after those of earlier groups have stopped."""
+        uses = {process.name: {*process.after, *process.stops_before} for process in self.processes}
+        uses |= {step.name: set(step.after) for step in self.steps}
+        sorter = TopologicalSorter(uses)
         sorter.prepare()
         groups: list[tuple[str, ...]] = []
         while sorter.is_active():
-            group = sorter.get_ready()
-            groups.append(group)
-            sorter.done(*group)
-        return groups
+            groups.append(sorter.get_ready())
+            sorter.done(*groups[-1])
+        return groups[::-1]

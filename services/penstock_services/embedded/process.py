@@ -12,13 +12,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.errors import ProcessFailed
+from penstock.errors import ProcessFailed, StackError
 from penstock_services.embedded.identity import ProcessIdentity
 from penstock_services.embedded.logs import open_log, tail_of
 from penstock_services.embedded.probes import HealthProbe
 
 _LAUNCHER = Path(__file__).with_name("_launch.py")
 _FIRST_PROBES_EVERY_S = 0.1
+_KILLED_END_WITHIN_S = 5.0
+_LEFT_OVER_LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class ServerProcess:
     """Ports it listens on, by what they are for; the first is the one people connect to."""
     after: tuple[str, ...] = ()
     """Names of processes that must be healthy and steps that must be done before it starts."""
+    stops_before: tuple[str, ...] = ()
+    """Names of processes it may start beside but must not outlive; those of `after` need not be repeated."""
     prepare: Callable[[], Awaitable[None]] | None = None
     """Runs before every start; must do nothing when there is nothing to do."""
     start_timeout_s: float = 60.0
@@ -60,9 +64,15 @@ class RunningProcess:
         """Prepare and start it; returns at once, before it is healthy.
 
         Call this from a thread that lives as long as the process: Linux ties the children's lives to that thread.
+
+        Raises:
+            ProcessFailed: its files could not be prepared.
         """
-        if spec.prepare is not None:
-            await spec.prepare()
+        try:
+            if spec.prepare is not None:
+                await spec.prepare()
+        except OSError as exc:
+            raise ProcessFailed(f"{spec.name}: cannot be prepared: {exc}") from exc
         with open_log(spec.log_path) as log:
             log_start = log.tell()
             child = await asyncio.create_subprocess_exec(
@@ -111,7 +121,11 @@ class RunningProcess:
             ended.cancel()
 
     async def stop(self) -> None:
-        """Its stop signal, SIGKILL after `stop_timeout_s`, then SIGKILL for whatever it left in its session."""
+        """Its stop signal, SIGKILL after `stop_timeout_s`, then SIGKILL for whatever it left in its session.
+
+        Raises:
+            StackError: something of it does not end, as a process stuck in the kernel does.
+        """
         if self.exit_code is None:
             with suppress(ProcessLookupError):
                 self._child.send_signal(self.spec.stop_signal)
@@ -120,7 +134,13 @@ class RunningProcess:
             except TimeoutError:
                 self.kill()
                 await self.wait()
-        self.identity.kill_session()
+        deadline = time.monotonic() + _KILLED_END_WITHIN_S
+        while self.identity.kill_session():
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.spec.name}: what it started does not end, even by SIGKILL")
+            await asyncio.sleep(
+                _LEFT_OVER_LOOK_EVERY_S
+            )  # the kernel tells the end of a process to its parent only
 
     def kill(self) -> None:
         """SIGKILL, without waiting."""

@@ -61,4 +61,7 @@ def registry_process(
         ports={"registry": port},
         # A Kafka setting it does not like, and it neither serves nor ends: only the time limit shows it.
         start_timeout_s=90.0,
+        # Without its broker it hangs as it stops. What it acknowledged is in Kafka: there is nothing to lose.
+        stops_before=("kafka",) if kafka_bootstrap is not None else (),
+        stop_timeout_s=5.0,
     )

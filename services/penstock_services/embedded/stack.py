@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping
 
-from penstock.errors import ProcessFailed
-from penstock.settings import KafkaSettings
+from pydantic import SecretStr
+
+from penstock.settings import ClickHouseSettings
 from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import Topic
+from penstock_services.clickhouse import migrate
+from penstock_services.embedded.addresses import loopback_kafka
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
 from penstock_services.embedded.kafka import kafka_process
-from penstock_services.embedded.logs import open_log, tail_of
 from penstock_services.embedded.plan import Stack, Step
 from penstock_services.embedded.probes import http_probe
 from penstock_services.embedded.process import ServerProcess
@@ -22,8 +23,6 @@ from penstock_services.embedded.registry import registry_process, registry_url
 from penstock_services.embedded.state import Layout, StateFolder
 from penstock_services.topic_admin import apply_topics
 from penstock_services.topic_commands import TopicSettings
-
-_PENSTOCK = (sys.executable, "-m", "penstock")
 
 
 def embedded_stack(
@@ -58,7 +57,7 @@ def embedded_stack(
             name="topics", run=lambda: _apply_topics(kafka_address, topics, layout.partitions), after=(kafka.name,)
         ),
         Step(name="schemas", run=lambda: _register_schemas(ports["registry"], topics), after=(registry.name,)),
-        _command_step("migrations", ("clickhouse", "migrate"), folder, environment, after=("clickhouse",)),
+        Step(name="migrations", run=lambda: _migrate(addresses), after=("clickhouse",)),
     )
     ours = () if servers_only else ("streams", "loader", "worker")
     ready = tuple(step.name for step in steps)
@@ -90,7 +89,7 @@ def _own_process(
 ) -> ServerProcess:
     return ServerProcess(
         name=name,
-        argv=(*_PENSTOCK, name),
+        argv=(sys.executable, "-m", "penstock", name),
         env={**environment, "PENSTOCK_HEALTH_PORT": str(port)},
         log_path=folder.log_of(name),
         health=http_probe(f"http://127.0.0.1:{port}/healthz"),
@@ -100,7 +99,7 @@ def _own_process(
 
 
 async def _apply_topics(bootstrap: str, topics: list[Topic], partitions: int) -> None:
-    await apply_topics(KafkaSettings(bootstrap_servers=bootstrap), topics, partitions)
+    await apply_topics(loopback_kafka(bootstrap), topics, partitions)
 
 
 async def _register_schemas(port: int, topics: list[Topic]) -> None:
@@ -108,25 +107,13 @@ async def _register_schemas(port: int, topics: list[Topic]) -> None:
         await asyncio.gather(*(registry.register(topic, record) for topic in topics for record in topic.records))
 
 
-def _command_step(
-    name: str, arguments: tuple[str, ...], folder: StateFolder, env: Mapping[str, str], after: tuple[str, ...]
-) -> Step:
-    """A step that is a command of ours."""
-    log_path = folder.log_of(name)
-
-    async def run() -> None:
-        with open_log(log_path) as log:
-            log_start = log.tell()
-            command = await asyncio.create_subprocess_exec(
-                *(*_PENSTOCK, *arguments), env=os.environ | env, stdout=log, stderr=log
-            )
-        try:
-            code = await command.wait()
-        finally:
-            if command.returncode is None:
-                command.kill()
-        if code != 0:
-            said = tail_of(log_path, since_byte=log_start)
-            raise ProcessFailed(f"{name}: `penstock {' '.join(arguments)}` ended with exit code {code}:\n{said}")
-
-    return Step(name=name, run=run, after=after)
+async def _migrate(addresses: Mapping[str, str]) -> None:
+    settings = ClickHouseSettings(
+        host=addresses["PENSTOCK_CLICKHOUSE_HOST"],
+        port=int(addresses["PENSTOCK_CLICKHOUSE_PORT"]),
+        user=addresses["PENSTOCK_CLICKHOUSE_USER"],
+        password=SecretStr(addresses["PENSTOCK_CLICKHOUSE_PASSWORD"]),
+        database=addresses["PENSTOCK_CLICKHOUSE_DATABASE"],
+        secure=False,
+    )
+    await asyncio.to_thread(migrate, settings)

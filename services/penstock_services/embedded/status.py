@@ -8,7 +8,7 @@ import psutil
 from pydantic import BaseModel
 
 from penstock.errors import KafkaUnreachable
-from penstock.settings import KafkaSettings
+from penstock_services.embedded.addresses import loopback_kafka
 from penstock_services.embedded.lag import group_lags
 from penstock_services.embedded.run_file import Failure, ProcessReport, RunReport
 from penstock_services.embedded.state import StateFolder
@@ -86,7 +86,7 @@ async def _lags(report: RunReport) -> list[LagStatus]:
     kafka = next((process for process in report.processes if process.name == "kafka"), None)
     if kafka is None or kafka.state != "healthy":
         return []
-    settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{kafka.ports['kafka']}")
+    settings = loopback_kafka(f"127.0.0.1:{kafka.ports['kafka']}")
     try:
         return [LagStatus(group=lag.group, topic=lag.topic, lag=lag.lag) for lag in await group_lags(settings)]
     except KafkaUnreachable:  # it ended since; the next status says so

@@ -35,7 +35,7 @@ class Supervisor:
 
     def __init__(self, stack: Stack, report: RunReport, publish: Callable[[], None]) -> None:
         self._stack = stack
-        self._groups = stack.start_order()
+        stack.check()
         self._report = report
         self._publish = publish
         self._processes = {
@@ -44,7 +44,7 @@ class Supervisor:
         }
         self._steps = {step.name: StepReport(name=step.name) for step in stack.steps}
         report.processes, report.steps = list(self._processes.values()), list(self._steps.values())
-        self._ready = {name: asyncio.Event() for group in self._groups for name in group}
+        self._ready = {name: asyncio.Event() for name in (*self._processes, *self._steps)}
         self._running: dict[str, RunningProcess] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -150,7 +150,7 @@ class Supervisor:
             self._report.phase = "running"
 
     async def _stop_all(self) -> None:
-        for group in reversed(self._groups):
+        for group in self._stack.stop_order():
             await asyncio.gather(*(self._stop(self._running[name]) for name in group if name in self._running))
 
     async def _stop(self, run: RunningProcess) -> None:

@@ -134,7 +134,7 @@ class Membership:
         for stage in stages:
             count = partitions(stage.inputs[0].name)
             # Declares the changelog, and makes Faust use its co-partitioning assignor. Rows lie in kit.store.
-            app.Table(stage.name, partitions=count, key_serializer="raw", value_serializer="raw")
+            app.Table(stage.name, partitions=count)
         for name in sorted(self._topics):
             app.agent(app.topic(name, value_serializer="raw"), name=f"subscription.{name}")(_refuse)
 

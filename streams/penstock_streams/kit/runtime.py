@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from penstock.errors import PenstockError
 from penstock.settings import KafkaSettings
 from penstock_schemas.codec import Codec
 from penstock_schemas.topics import DEAD_LETTERS
 from penstock_services.health import health_port, serve_health
+from penstock_services.topic_admin import kafka_admin
 from penstock_streams.kit._faust import Membership, Partitions
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.errors import PartitionCountMismatch, UnsafeTimeouts
@@ -188,12 +188,8 @@ class StageRunner:
         return self._stores[key]
 
     async def _committed(self) -> Mapping[TopicPartition, int]:
-        admin = AIOKafkaAdminClient(**self._kafka.client_options())
-        await admin.start()
-        try:
+        async with kafka_admin(self._kafka) as admin:
             offsets = await admin.list_consumer_group_offsets(self._settings.app_id)
-        finally:
-            await admin.close()
         return {partition: found.offset for partition, found in offsets.items() if found.offset >= 0}
 
     def _freeze_once_all_run(self) -> None:

@@ -39,7 +39,5 @@ class StreamsSettings(Settings):
     producer_renewal_records: Annotated[int, Field(ge=1, lt=1 << 31)] = 1 << 30
     """Records on one partition after which a task starts a new producer: aiokafka's sequence number overflows at
     2^31, and everything after that fails."""
-    changelog_replication: Annotated[int, Field(ge=-1)] = -1
-    """Replicas of a changelog; -1 is the cluster's default."""
     delete_retention_s: Seconds = 7 * 86_400.0
     """How long a changelog keeps tombstones. A rocksdb folder older than half of it is rebuilt."""

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from penstock.errors import KafkaUnreachable
 from penstock.settings import KafkaSettings
 from penstock_schemas.topics import DEAD_LETTERS, MAX_RECORD_BYTES
+from penstock_services.topic_admin import kafka_admin
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.errors import PartitionCountMismatch, TopicMissing
 from penstock_streams.kit.settings import StreamsSettings
 
 RECORD_OVERHEAD_BYTES = 512
 """Batch and record framing around one record's key, value and headers; generous."""
+MOST_REPLICAS = 3
 ABORT_SCAN_CONFIG = "transaction.abort.timed.out.transaction.cleanup.interval.ms"
 
 
@@ -46,16 +47,8 @@ async def load_topology(stages: Iterable[Stage], settings: StreamsSettings, kafk
         TopicMissing: an input, an output or the dead letter topic does not exist.
         PartitionCountMismatch: inputs or changelog of a stage differ in partitions.
     """
-    admin = AIOKafkaAdminClient(**kafka.client_options())
-    try:
-        await admin.start()
+    async with kafka_admin(kafka) as admin:
         return await _load(admin, tuple(stages), settings)
-    except KafkaConnectionError as exc:
-        raise KafkaUnreachable(
-            f"no broker answered at {kafka.bootstrap_servers} ({exc}); check PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"
-        ) from exc
-    finally:
-        await admin.close()
 
 
 async def _load(admin: AIOKafkaAdminClient, stages: tuple[Stage, ...], settings: StreamsSettings) -> Topology:
@@ -102,7 +95,8 @@ async def _create_changelog(
         "max.message.bytes": str(1024 * 1024),
         "message.timestamp.type": "LogAppendTime",
     }
-    topic = NewTopic(name, partitions, settings.changelog_replication, topic_configs=config)
+    replicas = min(MOST_REPLICAS, len((await admin.describe_cluster())["brokers"]))
+    topic = NewTopic(name, partitions, replicas, topic_configs=config)
     response = await admin.create_topics([topic])
     for _, code, message in response.topic_errors:
         error = for_code(code)

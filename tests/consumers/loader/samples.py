@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id, execution_id
 
@@ -36,9 +38,9 @@ def charged(
 
 def life_of(tenant: str, request: str, *, ending: str = "completed") -> list[r.Record]:
     """Every event of an execution: lost once, then with the ending asked for."""
-    identity = {"tenant_id": tenant, "execution_id": execution_id(tenant, request)}
-    named = {**identity, "request_id": request, "agent_type": "echo", "user_id": "ann"}
-    end = {**named, "epoch": 2, "attempts": 2, "last_seq": 3}
+    identity: dict[str, Any] = {"tenant_id": tenant, "execution_id": execution_id(tenant, request)}
+    named: dict[str, Any] = {**identity, "request_id": request, "agent_type": "echo", "user_id": "ann"}
+    end: dict[str, Any] = {**named, "epoch": 2, "attempts": 2, "last_seq": 3}
     endings: dict[str, r.Record] = {
         "completed": r.ExecutionCompleted(**end, output="done"),
         "failed": r.ExecutionFailed(**end, error_type="Boom", error_message="it broke"),

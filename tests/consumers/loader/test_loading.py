@@ -19,7 +19,7 @@ async def test_every_kind_of_event_becomes_a_row(
     kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, tenant: str
 ) -> None:
     await kafka.produce(*life_of(tenant, "q1"), topic=EVENTS)
-    step = {"tenant_id": tenant, "execution_id": execution_id(tenant, "q1"), "epoch": 2}
+    step: dict[str, Any] = {"tenant_id": tenant, "execution_id": execution_id(tenant, "q1"), "epoch": 2}
     progress = [
         r.StepStarted(**step, seq=1, step_number=1, step_type="model", name="read"),
         r.ToolCalled(**step, seq=2, tool_name="ls", status="success", duration_ms=3),

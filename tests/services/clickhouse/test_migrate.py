@@ -19,7 +19,7 @@ from penstock_services.clickhouse.migrate import Migration, packaged_migrations
 FIRST = Migration.of("001_first.sql", "CREATE TABLE IF NOT EXISTS first (a Int8) ENGINE = MergeTree ORDER BY a;\n")
 SECOND = Migration.of(
     "002_second.sql",
-    "CREATE TABLE IF NOT EXISTS second (a Int8) ENGINE = MergeTree ORDER BY a;\n\nCREATE OR REPLACE VIEW v AS\nSELECT ';'",
+    "CREATE TABLE IF NOT EXISTS second (a Int8) ENGINE = Memory;\n\nCREATE OR REPLACE VIEW v AS\nSELECT ';'",
 )
 
 
@@ -96,7 +96,10 @@ def test_the_command_migrates(clickhouse_database: ClickHouseSettings) -> None:
         "PENSTOCK_CLICKHOUSE_PASSWORD": settings.password.get_secret_value(),
         "PENSTOCK_CLICKHOUSE_DATABASE": settings.database,
     }
-    program = "import typer; from penstock_services.clickhouse.commands import register; a=typer.Typer(); register(a); a()"
+    program = (
+        "import typer; from penstock_services.clickhouse.commands import register; "
+        "app = typer.Typer(); register(app); app()"
+    )
     command = [sys.executable, "-c", program, "clickhouse", "migrate", "--json"]
     printed = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60).stdout
     assert json.loads(printed)["applied"][0] == "001"

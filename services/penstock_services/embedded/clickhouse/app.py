@@ -16,16 +16,21 @@ from penstock_services.embedded.clickhouse.errors import (
     ClickHouseError,
     EngineError,
 )
-from penstock_services.embedded.clickhouse.execution import run_statement
+from penstock_services.embedded.clickhouse.execution import Execution, run_whole
 from penstock_services.embedded.clickhouse.guard import KINDS_OF_GET
 from penstock_services.embedded.clickhouse.incoming import read_statement
+from penstock_services.embedded.clickhouse.inserting import stream_rows
 from penstock_services.embedded.clickhouse.request import Call
 from penstock_services.embedded.clickhouse.response import Response, Send
+from penstock_services.embedded.clickhouse.selecting import stream_result
 from penstock_services.embedded.clickhouse.session import Sessions
+from penstock_services.embedded.clickhouse.statement import STREAMED, Statement
 
 log = logging.getLogger("penstock.clickhouse")
-THREADS = 64
-"""Statements in flight; a statement holds one thread while the engine works on it."""
+STATEMENTS = 32
+"""In flight; more wait their turn."""
+THREADS_OF_A_STATEMENT = 3
+"""One in the engine, one at its pipe, one to stop it: with fewer threads they would wait for each other."""
 T = TypeVar("T")
 
 
@@ -39,9 +44,10 @@ class App:
     def __init__(self, engine: Engine, password: str) -> None:
         self._engine = engine
         self._password = password
-        self._threads = ThreadPoolExecutor(THREADS, "clickhouse")
+        self._threads = ThreadPoolExecutor(STATEMENTS * THREADS_OF_A_STATEMENT, "clickhouse")
+        self._turns = asyncio.Semaphore(STATEMENTS)
         self._sessions = Sessions(engine, self._in_thread)
-        self._in_flight: set[str] = set()
+        self._in_flight: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -58,8 +64,10 @@ class App:
 
     async def close(self) -> None:
         """Stop what still runs and close every session. The engine stays open."""
-        for query_id in list(self._in_flight):
-            await self._in_thread(self._engine.kill, query_id)
+        for running in self._in_flight:
+            running.cancel()
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
         await self._sessions.close()
         self._threads.shutdown()
 
@@ -71,7 +79,7 @@ class App:
             response = self._response(send, call)
             call.authenticate(self._password)
             body = Body(receive, call.headers.get("content-encoding", ""))
-            await self._until_client_goes(self._execute(call, body, response), body, call)
+            await self._until_client_goes(self._execute(call, body, response), body)
         except ClickHouseError as exc:
             await response.fail(exc)
         except Exception as exc:
@@ -86,31 +94,46 @@ class App:
         if call.reads_only and statement.kind not in KINDS_OF_GET:
             raise ClickHouseError(READONLY, f"GET implies readonly; send {statement.kind} with POST")
         borrowed = self._sessions.borrow(call.session_id, call.session_timeout_s, call.session_must_exist)
-        async with borrowed as session:
+        async with self._turns, borrowed as session:
             try:
                 await self._in_thread(session.prepare, call.settings, call.database)
+                execution = Execution(sql, statement, body, session, call, response, self._engine, self._in_thread)
+                await _way_of(statement)(execution)
             except RuntimeError as exc:
                 raise EngineError(exc) from exc
-            await run_statement(sql, statement, body, session, call, response, self._in_thread)
 
-    async def _until_client_goes(self, work: Awaitable[None], body: Body, call: Call) -> None:
+    async def _until_client_goes(self, work: Awaitable[None], body: Body) -> None:
         """Run `work`; a client that goes away has its query stopped."""
         running, gone = asyncio.ensure_future(work), asyncio.ensure_future(body.client_gone())
-        self._in_flight.add(call.query_id)
+        self._in_flight.add(running)
+        running.add_done_callback(self._in_flight.discard)
         try:
             await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
-                await self._in_thread(self._engine.kill, call.query_id)
-            await running
+                running.cancel()
+                await asyncio.wait((running,))
+            if not running.cancelled():
+                running.result()
         finally:
-            self._in_flight.discard(call.query_id)
             gone.cancel()
 
     def _response(self, send: Send, call: Call) -> Response:
         return Response(send, call, version=self._engine.version, timezone=self._engine.timezone)
 
     async def _in_thread(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+        """The result of a blocking call. Cancelled, it waits for its end: until then it uses the session."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+
+
+def _way_of(statement: Statement) -> Callable[[Execution], Awaitable[None]]:
+    if statement.carries_data:
+        return stream_rows
+    return stream_result if statement.kind in STREAMED else run_whole
 
 
 async def _plain(send: Send, status: int, text: bytes, method: str) -> None:

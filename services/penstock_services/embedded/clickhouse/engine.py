@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -67,12 +66,12 @@ class Engine:
         """A new connection: its own settings, current database and temporary tables. Takes about 1 ms."""
         return chdb.connect(str(self.path))
 
-    def kill(self, query_id: str) -> None:
-        """Stop the query that runs under `query_id`, if there is one."""
+    def kill(self, query_id: str) -> bool:
+        """Stop what runs under `query_id`; False where nothing does."""
         # The engine names queries itself; ours is carried in a setting.
-        quoted = quote(query_id)
-        with self._keeper_lock, contextlib.suppress(RuntimeError):
-            self._keeper.query(f"KILL QUERY WHERE Settings['log_comment'] = {quoted} ASYNC", "Null")
+        sql = f"KILL QUERY WHERE Settings['log_comment'] = {quote(query_id)} ASYNC"
+        with self._keeper_lock:
+            return bool(self._keeper.query(sql, "TSVRaw").bytes())
 
     def close(self) -> None:
         """Close the permanent connection, and with the last one the engine."""

@@ -1,4 +1,4 @@
-"""Running one statement in a session: a streamed SELECT, a streamed INSERT, or anything else as a whole."""
+"""One statement on its way through the engine, and which of the three ways it takes."""
 
 from __future__ import annotations
 
@@ -6,142 +6,86 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from penstock_services.embedded.clickhouse.body import Body
-from penstock_services.embedded.clickhouse.errors import EngineError
+from penstock_services.embedded.clickhouse.engine import Engine
 from penstock_services.embedded.clickhouse.request import Call
 from penstock_services.embedded.clickhouse.response import Response, summary_of
 from penstock_services.embedded.clickhouse.session import Session
-from penstock_services.embedded.clickhouse.statement import STREAMED, Statement
+from penstock_services.embedded.clickhouse.statement import Statement
 
-PIPE_BYTES = 1 << 20
-"""How far the engine may run ahead of a slow client, with as much again in this process."""
-INSERT_CHUNK_BYTES = 1 << 20
 DEFAULT_FORMAT = "TabSeparated"
-InThread = Callable[..., Awaitable[Any]]
+PIPE_BYTES = 1 << 20
+"""How far the engine and this process may run ahead of each other."""
+KILL_PAUSE_S = 0.01
+"""Between two attempts to stop a query that the engine may not have begun yet."""
+T = TypeVar("T")
 
 
-async def run_statement(
-    sql: bytes,
-    statement: Statement,
-    body: Body,
-    session: Session,
-    call: Call,
-    response: Response,
-    in_thread: InThread,
-) -> None:
-    """Run `sql` and answer it.
+@dataclass(slots=True)
+class Execution:
+    """A statement with all it needs."""
+
+    sql: bytes
+    statement: Statement
+    body: Body
+    session: Session
+    call: Call
+    response: Response
+    engine: Engine
+    in_thread: Callable[..., Awaitable[Any]]
+    """Runs a blocking call."""
+
+    @property
+    def output_format(self) -> str:
+        return self.statement.format_name or self.call.default_format or DEFAULT_FORMAT
+
+    def query(self, sql: bytes, output_format: str = "Null") -> Any:
+        """Run `sql` in the session. Blocks; raises the engine's RuntimeError."""
+        text = sql.decode("utf-8", "surrogateescape")
+        return self.session.connection.query(text, output_format, params=self.call.parameters)
+
+    def begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Start a blocking call. Await the future shielded: a cancelled one would hide that its thread goes on."""
+        return asyncio.ensure_future(self.in_thread(call))
+
+    async def stop(self, running: asyncio.Future[Any]) -> None:
+        """Stop the query `running`; returns once the engine has been told, or it is over."""
+        told = False
+        while not told and not running.done():
+            told = await self.in_thread(self.engine.kill, self.call.query_id)
+            await asyncio.wait([running], timeout=KILL_PAUSE_S)
+
+
+async def run_whole(execution: Execution) -> None:
+    """Any statement without a stream of rows: its answer fits into memory, and its VALUES are part of its SQL.
+
+    Cancelling this stops it.
 
     Raises:
-        ClickHouseError: the engine refused it or gave up, before or behind the first byte of the answer.
+        RuntimeError: the engine's.
     """
-    output_format = statement.format_name or call.default_format or DEFAULT_FORMAT
+    sql = execution.sql[: execution.statement.end]
+    running = execution.begin(lambda: execution.query(sql, execution.output_format))
     try:
-        if statement.carries_data:
-            await in_thread(session.set_parameters, call.parameters)
-            await _insert(sql, statement, body, session, response, in_thread)
-        elif statement.kind in STREAMED:
-            await _select(sql, statement, output_format, session, call, response, in_thread)
-        else:
-            text = sql[: statement.end].decode("utf-8", "surrogateescape")
-            result = await in_thread(session.connection.query, text, output_format, params=call.parameters)
-            if statement.kind == "USE":
-                await in_thread(session.note_use)
-            rows = result.bytes()
-            await response.reply(rows, format_name=output_format if rows else None, **summary_of(result))
-    except RuntimeError as exc:
-        raise EngineError(exc) from exc
+        result = await asyncio.shield(running)
+    finally:
+        await execution.stop(running)
+        await asyncio.wait([running])
+    if execution.statement.kind == "USE":
+        await execution.in_thread(execution.session.note_use)
+    rows = result.bytes()
+    await execution.response.reply(
+        rows, format_name=execution.output_format if rows else None, **summary_of(result)
+    )
 
 
-async def _insert(
-    sql: bytes, statement: Statement, body: Body, session: Session, response: Response, in_thread: InThread
-) -> None:
-    """Stream the body into the engine. Only `finish` writes the last rows, and only after it is the answer sent:
-    a client that has its answer has its rows in a part on disk.
-    """
-    head = sql[: statement.format_start].decode("utf-8", "surrogateescape")
-    inserter = await in_thread(session.connection.send_insert, head, statement.format_name)
-    try:
-        async for block in _blocks(body, INSERT_CHUNK_BYTES):
-            await in_thread(inserter.append, block)
-        result = await in_thread(inserter.finish)
-    except BaseException:
-        with contextlib.suppress(RuntimeError):
-            await in_thread(inserter.cancel)
-        raise
-    await response.reply(b"", written_rows=result.rows_written, written_bytes=result.bytes_written)
-
-
-async def _blocks(body: Body, size: int) -> AsyncIterator[bytes]:
-    parts: list[bytes] = []
-    held = 0
-    async for chunk in body.chunks():
-        parts.append(chunk)
-        held += len(chunk)
-        if held >= size:
-            yield b"".join(parts)
-            parts, held = [], 0
-    if parts:
-        yield b"".join(parts)
-
-
-async def _select(
-    sql: bytes,
-    statement: Statement,
-    output_format: str,
-    session: Session,
-    call: Call,
-    response: Response,
-    in_thread: InThread,
-) -> None:
-    """The engine writes the result into a pipe (INTO OUTFILE), so neither side ever holds it whole."""
-    cut = statement.format_start if statement.format_name else statement.end
-    tail = sql[cut : statement.end] if statement.format_name else b"FORMAT " + output_format.encode()
+def open_pipe() -> tuple[int, int]:
+    """A pipe that the engine can open as `/proc/self/fd/N`: read end, write end."""
     read_end, write_end = os.pipe()
     with contextlib.suppress(OSError):  # above the system's limit: smaller and slower, nothing else
         fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    piped = sql[:cut] + b"\nINTO OUTFILE '/proc/self/fd/%d' APPEND " % write_end + tail
-
-    def query() -> Any:
-        try:
-            return session.connection.query(
-                piped.decode("utf-8", "surrogateescape"), "Null", params=call.parameters
-            )
-        finally:
-            os.close(write_end)
-
-    running = asyncio.ensure_future(in_thread(query))
-    reader, transport = await _reader(read_end)
-    try:
-        first = await _fill(reader, PIPE_BYTES)
-        if len(first) < PIPE_BYTES:  # all of it: its errors and numbers still fit into the headers
-            result = await running
-            await response.reply(first, format_name=output_format, **summary_of(result))
-            return
-        await response.stream(first, output_format)
-        while chunk := await reader.read(PIPE_BYTES):
-            await response.stream(chunk, output_format)
-        await running
-        await response.end()
-    finally:
-        transport.close()  # a query that still writes fails on the closed pipe
-        await asyncio.wait([running])
-
-
-async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
-    reader = asyncio.StreamReader(limit=PIPE_BYTES)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    pipe = os.fdopen(descriptor, "rb", buffering=0)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
-    return reader, transport
-
-
-async def _fill(reader: asyncio.StreamReader, size: int) -> bytes:
-    parts: list[bytes] = []
-    held = 0
-    while held < size and (chunk := await reader.read(size)):
-        parts.append(chunk)
-        held += len(chunk)
-    return b"".join(parts)
+    return read_end, write_end

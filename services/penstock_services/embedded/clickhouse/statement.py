@@ -35,6 +35,8 @@ class Statement:
     format_name: str | None = None
     format_start: int = 0
     """Where the clause `FORMAT X` begins, if there is one."""
+    clauses_start: int = 0
+    """Where an INSERT's SETTINGS or FORMAT begin, whichever is first; 0 without either."""
     data_start: int | None = None
     """Where INSERT data begins: behind `FORMAT X`."""
     has_select: bool = False
@@ -127,6 +129,8 @@ class _Keywords:
 
     def _clause(self, token: str, word: str, start: int) -> None:
         found, previous = self.found, self.previous
+        if word in ("SETTINGS", "FORMAT") and previous not in ("INTO", "TABLE") and not found.clauses_start:
+            found.clauses_start = start
         if found.format_name and not self.in_settings:  # `FORMAT X` ends a query, but for SETTINGS
             self.in_settings = word == "SETTINGS"
             if not self.in_settings:

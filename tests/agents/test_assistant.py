@@ -1,0 +1,130 @@
+"""`assistant`: offline, and with a provider that speaks OpenAI's protocol (a local server here)."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from penstock.agents import PermanentAgentError, RetryableAgentError
+from penstock_consumers.agents.assistant import AssistantAgent
+from penstock_consumers.agents.metered import OutputBudgetSpent
+from penstock_consumers.agents.reading import word_statistics
+from penstock_consumers.agents.tokens import count_tokens
+from penstock_schemas import records as r
+from tests.agents.test_reading import TEXT
+
+
+async def test_offline_it_reads_its_input_in_steps_and_reports_each_call(by_hand):
+    output = await by_hand.run(AssistantAgent(), TEXT)
+    assert "- A penstock carries water to a turbine." in output
+    assert "water, turbine, power" in output
+    assert f"{word_statistics(TEXT).words} words" in output
+    assert [step.step_type for step in by_hand.all(r.StepStarted)] == ["model", "model", "output"]
+    assert [call.tool_name for call in by_hand.all(r.ToolCalled)] == ["word_statistics", "keywords"]
+    first, second = by_hand.all(r.RecordUsage)
+    assert (first.call_seq, second.call_seq) == (1, 2)
+    assert first.input_tokens >= count_tokens(TEXT)
+    assert second.input_tokens > first.input_tokens  # it read the tools' answers too
+    assert second.output_tokens == count_tokens(output)
+    assert "".join(said.text for said in by_hand.all(r.OutputEmitted)) == output
+    assert any("priced as gpt-4-turbo for demonstration" in p.message for p in by_hand.all(r.ProgressReported))
+
+
+async def test_offline_it_is_deterministic_and_depends_on_its_input(by_hand):
+    first = await by_hand.run(AssistantAgent(), TEXT)
+    assert await by_hand.run(AssistantAgent(), TEXT) == first
+    assert await by_hand.run(AssistantAgent(), "Another text altogether.") != first
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "gpt-4-turbo"), ("claude-3-opus", "claude-3-opus")])
+async def test_offline_usage_is_priced_as_the_model_that_was_asked_for(by_hand, asked, expected):
+    await by_hand.run(AssistantAgent(), TEXT, model=asked)
+    assert {usage.model for usage in by_hand.all(r.RecordUsage)} == {expected}
+
+
+@pytest.mark.parametrize("max_tokens", [1, 20, 100])
+async def test_offline_it_stays_within_max_tokens(by_hand, max_tokens):
+    await by_hand.run(AssistantAgent(), TEXT, max_tokens=max_tokens)
+    assert sum(usage.output_tokens for usage in by_hand.all(r.RecordUsage)) <= max_tokens
+
+
+async def test_an_empty_input_is_refused_before_anything_is_called(by_hand):
+    with pytest.raises(PermanentAgentError, match="no text"):
+        await by_hand.run(AssistantAgent(), " \n")
+    assert by_hand.reports == []
+
+
+class Provider:
+    """Answers chat completions as told and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.usage: dict | None = {
+            "prompt_tokens": 100,
+            "completion_tokens": 30,
+            "total_tokens": 130,
+            "prompt_tokens_details": {"cached_tokens": 40},
+            "completion_tokens_details": {"reasoning_tokens": 12},
+        }
+        self.asked: list[dict] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(await request.json())
+        if self.status != 200:
+            return web.json_response({"error": {"message": "no"}}, status=self.status)
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "An answer."}}
+        body = {"id": "1", "object": "chat.completion", "created": 1, "model": "m-2026", "choices": [choice]}
+        return web.json_response(body | ({"usage": self.usage} if self.usage else {}))
+
+
+@pytest.fixture
+async def provider(environment) -> AsyncIterator[Provider]:
+    provider, app = Provider(), web.Application()
+    app.router.add_post("/v1/chat/completions", provider.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    environment(PENSTOCK_ASSISTANT_BASE_URL=f"http://127.0.0.1:{port}/v1", PENSTOCK_ASSISTANT_MODEL="m")
+    yield provider
+    await runner.cleanup()
+
+
+async def test_a_providers_call_is_one_usage_with_disjoint_buckets(by_hand, provider):
+    assert await by_hand.run(AssistantAgent(), "Hello?", max_tokens=77) == "An answer."
+    (usage,) = by_hand.all(r.RecordUsage)
+    assert (usage.model, usage.input_tokens, usage.cache_read_tokens) == ("m", 60, 40)
+    assert (usage.output_tokens, usage.reasoning_tokens) == (30, 12)
+    assert 77 in (provider.asked[0].get("max_tokens"), provider.asked[0].get("max_completion_tokens"))
+
+
+async def test_a_provider_that_sends_no_usage_is_counted_here(by_hand, provider):
+    provider.usage = None
+    await by_hand.run(AssistantAgent(), "Hello?")
+    (usage,) = by_hand.all(r.RecordUsage)
+    assert usage.input_tokens > count_tokens("Hello?")
+    assert usage.output_tokens == count_tokens("An answer.")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(429, RetryableAgentError), (503, RetryableAgentError), (400, PermanentAgentError)]
+)
+async def test_a_refused_call_is_made_once_and_is_retryable_only_if_that_helps(by_hand, provider, status, error):
+    provider.status = status
+    with pytest.raises(error, match=str(status)):
+        await by_hand.run(AssistantAgent(), "Hello?")
+    assert len(provider.asked) == 1  # the client's own retries are off: each would be an unreported call
+    assert by_hand.all(r.RecordUsage) == []
+
+
+async def test_a_provider_that_is_not_there_is_retryable(by_hand, environment):
+    environment(PENSTOCK_ASSISTANT_BASE_URL="http://127.0.0.1:9/v1")
+    with pytest.raises(RetryableAgentError):
+        await by_hand.run(AssistantAgent(), "Hello?")
+
+
+async def test_with_all_output_tokens_used_up_nothing_more_is_called(by_hand, provider):
+    with pytest.raises(OutputBudgetSpent):
+        await by_hand.run(AssistantAgent(), "Hello?", max_tokens=0)
+    assert provider.asked == []
