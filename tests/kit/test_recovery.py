@@ -49,7 +49,10 @@ class Changelog:
             await producer.abort_transaction()
 
     async def recover(self, store: MemoryStore | None = None, clock: Callable[[], int] = lambda: 0) -> MemoryStore:
+        """As a task does it: fence first. A commit returns before its markers are written; fencing waits for them."""
         found = store or MemoryStore()
+        async with self.producer():
+            pass
         options = self.world.kafka.client_options()
         async with asyncio.timeout(15):
             await catch_up(found, self.partition, options, clock=clock, delete_retention_s=RETENTION_S)

@@ -50,7 +50,9 @@ class Execution:
 
     def begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Start a blocking call. Await the future shielded: a cancelled one would hide that its thread goes on."""
-        return asyncio.ensure_future(self.in_thread(call))
+        running = asyncio.ensure_future(self.in_thread(call))
+        running.add_done_callback(lambda ended: ended.exception())  # a stopped query's error is nobody's to read
+        return running
 
     async def stop(self, running: asyncio.Future[Any]) -> None:
         """Stop the query `running`; returns once the engine has been told, or it is over."""
