@@ -19,11 +19,12 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 
-import penstock
 from dotenv import dotenv_values
-from penstock_schemas.records import ProgressRecord
 from rich.console import Console
 from rich.table import Table
+
+import penstock
+from penstock_schemas.records import ProgressRecord
 
 LATENCY_RUNS = 40
 THROUGHPUT_RUNS = 200

@@ -142,6 +142,7 @@ class KafkaConnection:
             request_timeout_ms=self._answer_within_ms,
         )
         await self._start(consumer)
+        await asyncio.sleep(0)  # aiokafka's stop fails where its background task has not had a turn yet
         return consumer
 
     async def _start(self, client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -60,6 +60,6 @@ class Followed:
             return True
         if self.terminal is None:
             return False
-        if isinstance(self.terminal, r.ExecutionRejected):
+        if isinstance(self.terminal, r.ExecutionRejected) or self.terminal.last_seq == 0:
             return True
         return self._progress >= (self.terminal.epoch, self.terminal.last_seq)

@@ -77,7 +77,7 @@ class History:
         newest = -1
         if not rows:
             (loaded,) = await self._reading.rows(
-                f"SELECT count() AS n, max(kafka_offset) AS newest FROM {table} WHERE kafka_partition = {{p:Int32}}",
+                f"SELECT count() AS n, max(kafka_offset) AS newest FROM {table} WHERE kafka_partition={{p:Int32}}",
                 {"p": partition.partition},
             )
             newest = int(loaded["newest"]) if loaded["n"] else -1

@@ -143,6 +143,7 @@ class Reading:
             password=self._settings.password.get_secret_value(),
             database=self._settings.database,
             secure=self._settings.secure,
+            tz_mode="aware",  # a time without its zone would be taken for the reader's
             autogenerate_session_id=False,  # a session would forbid two queries at once
             connect_timeout=int(self._answer_within_s) or 1,
             send_receive_timeout=int(self._answer_within_s) or 1,

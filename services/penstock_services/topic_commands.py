@@ -7,13 +7,13 @@ import json
 from typing import Annotated
 
 import typer
-from penstock.settings import KafkaSettings, Settings
-from penstock_schemas import topics as declared
 from pydantic import Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from penstock.settings import KafkaSettings, Settings
+from penstock_schemas import topics as declared
 from penstock_services.topic_admin import apply_topics
 
 

@@ -7,7 +7,6 @@ from penstock.settings import ArtifactSettings, RegistrySettings, state_folder
 from penstock_schemas import topics
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
-from penstock_services.health import health_port, serve_health
 from penstock_streams.accounts.wiring import accounts_stage
 from penstock_streams.executions.wiring import executions_stage
 from penstock_streams.kit import StreamsSettings, run_stages

@@ -70,7 +70,9 @@ def test_the_exported_addresses_are_the_published_ports_and_the_defaults_of_the_
     assert str(environment["PENSTOCK_CLICKHOUSE_PORT"]) == ports["clickhouse"]
     fields = RegistrySettings.model_fields
     assert environment["PENSTOCK_REGISTRY_URL"] == fields["url"].default
-    assert environment["PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"] == KafkaSettings.model_fields["bootstrap_servers"].default
+    assert (
+        environment["PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"] == KafkaSettings.model_fields["bootstrap_servers"].default
+    )
 
 
 def test_every_port_is_published_on_loopback_only(compose):

@@ -13,11 +13,11 @@ import fastavro
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+
 from penstock_schemas import ids, topics
 from penstock_schemas import records as r
 from penstock_schemas.avro_files import schema_of
 from penstock_schemas.registry import subject_of
-
 from tests.e2e.conftest import Stack
 from tests.e2e.test_foreign_clients import ForeignProducer, request_fields
 from tests.e2e.waiting import eventually

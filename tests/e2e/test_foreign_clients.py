@@ -14,10 +14,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+
 from penstock_schemas import ids, topics
 from penstock_schemas import records as r
 from penstock_schemas.avro_files import schema_of
-
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 

@@ -6,11 +6,11 @@ import asyncio
 import os
 from datetime import UTC, datetime
 
-import penstock
 import pytest
+
+import penstock
 from penstock.errors import RequestRejected
 from penstock_services.pricing import BUILTIN_PRICES, Tokens, cost_nanousd
-
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 

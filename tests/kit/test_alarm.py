@@ -94,7 +94,9 @@ async def test_the_wait_ends_when_the_next_timer_is_due_or_grace_ends() -> None:
     assert Bench().alarm.wait_s() == 1.0
 
 
-changes = st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.builds(TimerRow, st.integers(0, 9), st.booleans())))
+changes = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.none() | st.builds(TimerRow, st.integers(0, 9), st.booleans()))
+)
 
 
 @given(changes, st.integers(0, 9), st.booleans())

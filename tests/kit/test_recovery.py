@@ -33,7 +33,9 @@ class Changelog:
         async with AIOKafkaProducer(**options, retry_backoff_ms=20) as producer:
             yield producer
 
-    async def write(self, producer: AIOKafkaProducer, number: int, value: bytes = b"v", key: bytes = b"r%d") -> None:
+    async def write(
+        self, producer: AIOKafkaProducer, number: int, value: bytes = b"v", key: bytes = b"r%d"
+    ) -> None:
         for index in range(number):
             await producer.send(self.partition.topic, value, key=key % index, partition=0)
         await producer.flush()

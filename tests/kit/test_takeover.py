@@ -8,6 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from penstock.errors import RegistryUnreachable
 from penstock_schemas.registry import SchemaRegistry
@@ -29,7 +30,10 @@ pytestmark = pytest.mark.integration
 
 
 async def failure_of(world: World) -> BaseException:
-    async with world.codec() as codec, StageRunner([world.stage], world.settings(), codec, kafka=world.kafka) as runner:
+    async with (
+        world.codec() as codec,
+        StageRunner([world.stage], world.settings(), codec, kafka=world.kafka) as runner,
+    ):
         return await asyncio.wait_for(runner.wait_for_failure(), 20)
 
 
@@ -58,7 +62,9 @@ async def test_control_a_lost_position_row_would_replay_everything_so_it_stops(m
     assert "rows but no input position" in str(failure)
 
 
-async def test_a_deleted_changelog_stops_the_task_instead_of_running_everything_again(make_world: MakeWorld) -> None:
+async def test_a_deleted_changelog_stops_the_task_instead_of_running_everything_again(
+    make_world: MakeWorld,
+) -> None:
     world = await make_world()
     await counted(world, 5)
     async with kafka_admin(world.kafka) as admin:
@@ -87,8 +93,8 @@ async def test_a_registry_outage_is_waited_out(make_world: MakeWorld, monkeypatc
         return await by_id(self, schema_id)
 
     monkeypatch.setattr(SchemaRegistry, "schema_by_id", while_down)
-    await world.send([command("a")] * 3)
     async with world.running() as runner:
+        await world.send([command("a")] * 3)
         await world.until(lambda: "registry" in (runner.ready() or ""), "the task says that it waits")
         down = False
         await world.wait_for_outputs(3)
@@ -121,7 +127,5 @@ async def tombstone(world: World, key: bytes) -> None:
 
 
 async def delete_group(world: World) -> None:
-    from confluent_kafka.admin import AdminClient
-
     admin = AdminClient({"bootstrap.servers": world.bootstrap})
     await asyncio.to_thread(admin.delete_consumer_groups([world.id])[world.id].result, 10)

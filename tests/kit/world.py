@@ -40,7 +40,12 @@ class World:
         self, bootstrap: str, registry_url: str, folder: Path, partitions: int, world_id: str | None = None
     ) -> None:
         self.id = world_id or f"kit-{uuid4().hex[:8]}"
-        self.bootstrap, self.registry_url, self.folder, self.partitions = bootstrap, registry_url, folder, partitions
+        self.bootstrap, self.registry_url, self.folder, self.partitions = (
+            bootstrap,
+            registry_url,
+            folder,
+            partitions,
+        )
         self.requests = topic(f"{self.id}-requests", ConfigureTenant)
         self.commands = topic(f"{self.id}-commands", ConfigureTenant)
         self.out = topic(f"{self.id}-out", TenantConfigured)
@@ -100,7 +105,14 @@ class World:
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """The stage in a process of its own; killed at the end if it still runs."""
         log = (self.folder.parent / f"{folder}.log").open("a")
-        given = [self.bootstrap, self.registry_url, str(self.folder.parent / folder), self.partitions, self.id, without]
+        given = [
+            self.bootstrap,
+            self.registry_url,
+            str(self.folder.parent / folder),
+            self.partitions,
+            self.id,
+            without,
+        ]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -188,4 +200,3 @@ class World:
         async with kafka_admin(self.kafka) as admin:
             found = await admin.list_consumer_group_offsets(self.id)
         return {f"{part.topic}/{part.partition}": meta.offset for part, meta in found.items()}
-

@@ -26,7 +26,9 @@ class Execution:
 
     def refused(self, event_id: str) -> r.RequestRefused:
         about = self._about | {"request_id": self._named["request_id"]}
-        return r.RequestRefused(**about, refused_event_id=event_id, reason="duplicate_mismatch", detail="other body")
+        return r.RequestRefused(
+            **about, refused_event_id=event_id, reason="duplicate_mismatch", detail="other body"
+        )
 
     def started(self, epoch: int = 1) -> r.AttemptStarted:
         return r.AttemptStarted(**self._about, epoch=epoch, worker_id="host:1:a", deadline_at=now_us())

@@ -59,7 +59,7 @@ async def test_what_this_client_submitted_is_followed_live_and_needs_no_clickhou
             ["ExecutionAdmitted", "AttemptStarted", "(1, 1)", "ExecutionCompleted"]
         )
         assert await client.result(run.id) == "yes"
-        with pytest.raises(ClickHouseUnreachable, match="127.0.0.1:1 "):  # control: it really is not there
+        with pytest.raises(ClickHouseUnreachable, match=r"127\.0\.0\.1:1 "):  # control: it really is not there
             await client.list()
 
 

@@ -77,9 +77,7 @@ class Accounts:
         else:
             decision.puts[key] = m.Answer(digest, "queued")
             decision.puts[m.waiting_key(request.tenant_id, tenant.tail)] = m.Waiting(work)
-            queued = r.ExecutionQueued(
-                **work.identity(), model=work.model, queue=work.queue, position=tenant.tail
-            )
+            queued = r.ExecutionQueued(**work.identity(), model=work.model, queue=work.queue, position=tenant.tail)
             decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, queued))
             tenant = msgspec.structs.replace(tenant, tail=tenant.tail + 1)
         decision.puts[m.tenant_key(request.tenant_id)] = tenant

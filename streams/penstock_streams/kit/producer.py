@@ -142,7 +142,9 @@ class TransactionalProducer:
         assert self._producer is not None
         batch = self._producer.create_batch()
         for message in messages:
-            taken = batch.append(timestamp=None, key=message.key, value=message.value, headers=list(message.headers))
+            taken = batch.append(
+                timestamp=None, key=message.key, value=message.value, headers=list(message.headers)
+            )
             assert taken is not None, f"a batch for {target} is full though it was measured"
         batch.close()
         return await self._producer.send_batch(batch, target.topic, partition=target.partition), len(messages)

@@ -21,7 +21,9 @@ TOPIC = "penstock.accounts.commands.v1"
 
 def reported(number: int, tokens: int = 1000, **fields) -> Read:
     fields = {"model": "claude-3-haiku", "output_tokens": 7, "occurred_at": NOW} | fields
-    usage = RecordUsage(tenant_id="acme", usage_id=f"u{number}", event_id=f"e{number}", input_tokens=tokens, **fields)
+    usage = RecordUsage(
+        tenant_id="acme", usage_id=f"u{number}", event_id=f"e{number}", input_tokens=tokens, **fields
+    )
     return Read(usage, TOPIC, 0, number, NOW)
 
 

@@ -131,7 +131,10 @@ def test_an_unconfigured_tenant_has_the_default_tier_or_is_rejected():
 
 def test_an_unknown_tier_has_the_limits_of_free():
     configured = only(accounts().send(configure(tier="platinum")), r.TenantConfigured)
-    assert (configured.concurrency, configured.queue_limit) == (TIERS["free"].concurrency, TIERS["free"].queue_limit)
+    assert (configured.concurrency, configured.queue_limit) == (
+        TIERS["free"].concurrency,
+        TIERS["free"].queue_limit,
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,9 @@ def test_a_rejected_request_id_can_be_used_again_after_seven_days():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 4), st.lists(st.tuples(st.sampled_from(["request", "settle"]), st.integers(0, 12)), max_size=60))
+@given(
+    st.integers(0, 4), st.lists(st.tuples(st.sampled_from(["request", "settle"]), st.integers(0, 12)), max_size=60)
+)
 def test_never_more_active_than_the_concurrency_and_nobody_waits_beside_a_free_slot(concurrency, steps):
     partition, started, settled = accounts(), set(), set()
     partition.send(configure(concurrency=concurrency))

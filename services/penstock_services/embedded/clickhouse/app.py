@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from penstock_services.embedded.clickhouse.body import Body, Receive
 from penstock_services.embedded.clickhouse.engine import Engine
 from penstock_services.embedded.clickhouse.errors import (
+    ABORTED,
     READONLY,
     ClickHouseError,
     EngineError,
@@ -82,6 +83,8 @@ class App:
             await self._until_client_goes(self._execute(call, body, response), body)
         except ClickHouseError as exc:
             await response.fail(exc)
+        except asyncio.CancelledError:  # by the HTTP server, when SIGTERM's grace is over
+            await response.fail(ClickHouseError(ABORTED, "the server is stopping"))
         except Exception as exc:
             log.exception("request %s failed", call.query_id)
             await response.fail(EngineError(exc))

@@ -13,6 +13,7 @@ UNKNOWN_SETTING = (115, "UNKNOWN_SETTING")
 READONLY = (164, "READONLY")
 QUERY_IS_TOO_LARGE = (307, "TOO_MANY_BYTES")
 NETWORK_ERROR = (210, "NETWORK_ERROR")
+ABORTED = (236, "ABORTED")
 SESSION_NOT_FOUND = (372, "SESSION_NOT_FOUND")
 SESSION_IS_LOCKED = (373, "SESSION_IS_LOCKED")
 ACCESS_DENIED = (497, "ACCESS_DENIED")
@@ -27,7 +28,7 @@ HTTP_STATUS = {
     **dict.fromkeys((46, 60, 78, 81), 404),
     48: 501,
     159: 408,
-    **dict.fromkeys((209, 439), 503),
+    **dict.fromkeys((209, 236, 439), 503),
     307: 413,
 }
 """From exceptionCodeToHTTPStatus.cpp of ClickHouse; anything else is 500."""

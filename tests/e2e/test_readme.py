@@ -1,0 +1,51 @@
+"""The README's examples, run as they stand there against the stack."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Stack
+from tests.e2e.waiting import eventually
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+EXAMPLE = re.compile(r"<!-- example: (\w+) -->\n```python\n(.*?)```", re.DOTALL)
+EXAMPLES = dict(EXAMPLE.findall((ROOT / "README.md").read_text()))
+
+
+def run(code: str, stack: Stack) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=stack.env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readme_has_the_examples_it_promises():
+    assert set(EXAMPLES) == {"sdk", "kafka"}
+
+
+def test_the_sdk_example_prints_the_events_the_result_and_the_bill(stack: Stack):
+    lines = run(EXAMPLES["sdk"], stack).splitlines()
+    assert lines[0] == "ExecutionAdmitted"
+    assert lines[-3:-1] == ["ExecutionCompleted", "hello"]
+
+
+def test_the_plain_kafka_example_leads_to_a_completed_run(stack: Stack):
+    run(EXAMPLES["kafka"], stack)
+
+    def outputs() -> list[str]:
+        rows = stack.json("list", "--tenant", "acme", "--status", "completed")
+        return [row["output"] for row in rows if row["output"] == "hello from a plain Kafka client"]
+
+    assert eventually(outputs)
+
+
+def test_the_two_tenants_example_finishes_every_run(stack: Stack):
+    code = (ROOT / "examples" / "two_tenants.py").read_text()
+    assert "20 runs in" in run(code, stack)
