@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from penstock_schemas.ids import derived_id
 from penstock_schemas.records import SYSTEM_TENANT, DeadLetter
 
 KEPT_BYTES = 64 * 1024
@@ -35,12 +36,15 @@ class RawRecord(Protocol):
 
 
 def dead_letter_of(
-    source: RawRecord, error: Exception, stage: str, *, event_id: str = "", tenant_id: str = SYSTEM_TENANT
+    source: RawRecord, error: Exception, stage: str, *, tenant_id: str = SYSTEM_TENANT
 ) -> DeadLetter:
-    """The dead letter of `source`, which `stage` gave up on because of `error`."""
+    """The dead letter of `source`, which `stage` gave up on because of `error`.
+
+    Its id derives from stage and coordinates, so a repeat is the same one.
+    """
     value = source.value
     return DeadLetter(
-        event_id=event_id,
+        event_id=derived_id("dead-letter", stage, source.topic, source.partition, source.offset),
         tenant_id=tenant_id,
         source_topic=source.topic,
         source_partition=source.partition,

@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from penstock.settings import KafkaSettings, Settings
 from penstock_schemas import topics as declared
@@ -55,7 +55,7 @@ def list_topics(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     if as_json:
         print(json.dumps([_as_json(topic) for topic in topics]))
         return
-    table = Table("topic", "routing key", "records", "writers", "kept")
+    table = Table(Column("topic", no_wrap=True), "routing key", "records", "writers", "kept")
     for topic in topics:
         kept = (
             f"{topic.retention_s // 86_400} d" if topic.retention_s >= 86_400 else f"{topic.retention_s // 60} min"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 
 import typer
@@ -13,6 +12,7 @@ from penstock_consumers.loader.loader import Loader
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
 from penstock_services.health import health_port, serve_health
+from penstock_services.logs import configure_logging
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def loader_command() -> None:
     """Load every event from Kafka into ClickHouse, until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     asyncio.run(_run())
 
 

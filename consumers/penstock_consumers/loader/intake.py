@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from penstock_consumers.loader.dead_letters import dead_letter_of
 from penstock_consumers.loader.rows import Row, check_row
 from penstock_consumers.loader.settings import LoaderSettings
 from penstock_schemas.codec import Codec, SchemaNotLoaded
+from penstock_schemas.dead_letters import dead_letter_of
 from penstock_schemas.errors import UndecodableRecord
 from penstock_schemas.records import DeadLetter, Record
 
@@ -78,7 +78,7 @@ class Intake:
             row = Row(await self._decode(message), message)
             check_row(row)
         except UndecodableRecord as exc:
-            batch.letters.append(dead_letter_of(message, exc))
+            batch.letters.append(dead_letter_of(message, exc, "loader"))
         else:
             batch.rows[row.table].append(row)
 

@@ -13,13 +13,14 @@ from prometheus_client import Counter, Histogram
 
 from penstock.errors import ClickHouseUnreachable, KafkaUnreachable
 from penstock.settings import ClickHouseSettings, KafkaSettings
-from penstock_consumers.loader.dead_letters import dead_letter_of, send_dead_letters
+from penstock_consumers.loader.dead_letters import send_dead_letters
 from penstock_consumers.loader.inserting import Poison, insert_rows
 from penstock_consumers.loader.intake import Batch, Intake
 from penstock_consumers.loader.rows import Row
 from penstock_consumers.loader.settings import LoaderSettings
 from penstock_consumers.loader.tables import LOADED_KINDS
 from penstock_schemas.codec import Codec
+from penstock_schemas.dead_letters import dead_letter_of
 from penstock_schemas.topics import DEAD_LETTERS, TOPICS
 from penstock_services.clickhouse import connect
 
@@ -151,7 +152,11 @@ class Loader:
                 log.error(
                     "%s offset %d is refused: %s", poison.row.source.topic, poison.row.source.offset, poison.error
                 )
-                batch.letters.append(dead_letter_of(poison.row.source, poison.error, poison.row.record.tenant_id))
+                batch.letters.append(
+                    dead_letter_of(
+                        poison.row.source, poison.error, "loader", tenant_id=poison.row.record.tenant_id
+                    )
+                )
             ROWS.labels(table).inc(len(rows) - len(refused))
             return True
 

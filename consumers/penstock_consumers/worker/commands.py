@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Annotated, Any
 
 import typer
@@ -24,9 +23,9 @@ def worker(
 
     from penstock_consumers.worker.main import run_worker
     from penstock_consumers.worker.settings import WorkerSettings
+    from penstock_services.logs import configure_logging
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    configure_logging()
     given: dict[str, Any] = {"queues": queue and tuple(queue), "concurrency": concurrency, "drain_s": drain_s}
     settings = WorkerSettings(**{name: value for name, value in given.items() if value is not None})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from penstock.settings import KafkaSettings
 from penstock_consumers.worker.kafka import new_producer, reach
 from penstock_schemas import records as r
 from penstock_schemas.codec import Codec, SchemaNotLoaded
-from penstock_schemas.ids import derived_id
+from penstock_schemas.dead_letters import dead_letter_of
 from penstock_schemas.topics import (
     ACCOUNTS_COMMANDS,
     DEAD_LETTERS,
@@ -35,7 +35,6 @@ WRITTEN: Mapping[Topic, tuple[type[r.Record], ...]] = {
     ACCOUNTS_COMMANDS: (r.RecordUsage,),
     DEAD_LETTERS: (r.DeadLetter,),
 }
-DEAD_LETTER_VALUE_BYTES = 64 * 1024
 
 
 class Outbox:
@@ -130,7 +129,7 @@ class Outbox:
             except SchemaNotLoaded as exc:
                 await self._codec.load_schema(exc.schema_id)
             except UndecodableRecord as exc:
-                await (await self.send(DEAD_LETTERS, dead_letter(record, exc)))
+                await (await self.send(DEAD_LETTERS, dead_letter_of(record, exc, "worker")))
                 return None
 
     async def until_lost(self) -> None:
@@ -157,24 +156,3 @@ class Outbox:
             await producer.stop()
             raise
         return producer
-
-
-def dead_letter(record: ConsumerRecord[bytes, bytes], error: UndecodableRecord) -> r.DeadLetter:
-    """What is kept of a record nobody can use."""
-    value = record.value
-    headers: Iterable[tuple[str, bytes]] = record.headers
-    return r.DeadLetter(
-        event_id=derived_id("dead-letter", record.topic, record.partition, record.offset),
-        tenant_id=r.SYSTEM_TENANT,
-        source_topic=record.topic,
-        source_partition=record.partition,
-        source_offset=record.offset,
-        source_timestamp=max(0, record.timestamp) * 1000,
-        key=record.key,
-        value=None if value is None else value[:DEAD_LETTER_VALUE_BYTES],
-        value_size=len(value or b""),
-        headers={name: content or b"" for name, content in headers},
-        error_code=error.code,
-        error_message=str(error)[:2000],
-        stage="worker",
-    )

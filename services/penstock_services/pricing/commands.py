@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from penstock.money import usd_text
 from penstock_services.pricing import BUILTIN_PRICES
@@ -36,5 +36,5 @@ def list_prices(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
             price.cache_write_nanousd_per_mtok,
             price.output_nanousd_per_mtok,
         )
-        table.add_row(price.model, *(usd_text(amount) for amount in amounts), price.version)
+        table.add_row(price.model, *(usd_text(amount) for amount in amounts))
     Console().print(table)
