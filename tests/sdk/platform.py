@@ -102,6 +102,6 @@ async def answering(platform: Platform) -> AsyncIterator[None]:
 async def until(condition: Callable[[], Awaitable[Any]], within_s: float = 20.0) -> Any:
     """The first true value of `condition`, asked again and again."""
     async with asyncio.timeout(within_s):
-        while not (value := await condition()):  # noqa: ASYNC110: the condition is another process's
+        while not (value := await condition()):
             await asyncio.sleep(0.05)  # between two looks at a condition, not instead of one
         return value

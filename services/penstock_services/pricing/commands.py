@@ -26,9 +26,9 @@ def list_prices(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     if as_json:
         print(json.dumps([asdict(price) for price in BUILTIN_PRICES.values()]))
         return
-    table = Table(
-        "model", "input", "cache read", "cache write", "output", "version", title="USD per million tokens"
-    )
+    table = Table(Column("model", no_wrap=True), title="USD per million tokens")
+    for bucket in ("input", "cache read", "cache write", "output"):
+        table.add_column(bucket, justify="right")
     for price in BUILTIN_PRICES.values():
         amounts = (
             price.input_nanousd_per_mtok,
