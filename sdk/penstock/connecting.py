@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError
 
 from penstock.errors import KafkaUnreachable, UnknownTopic
 from penstock.settings import KafkaSettings
@@ -53,11 +53,15 @@ class KafkaConnection:
             async with asyncio.timeout(self._answer_within_s + GRACE_S):
                 yield
         except UnknownTopicOrPartitionError as exc:
-            raise UnknownTopic(f"{where} lacks a topic, found while {doing}; `penstock up` creates all") from exc
-        except TimeoutError as exc:
-            raise KafkaUnreachable(f"{where} did not answer in time while {doing}. Is it running?") from exc
-        except (KafkaError, OSError) as exc:
-            raise KafkaUnreachable(f"{where} failed while {doing}: {exc!r}. Is it running?") from exc
+            raise UnknownTopic(
+                f"{where} lacks a topic, found while {doing}; `penstock topics` creates all"
+            ) from exc
+        except (TimeoutError, KafkaConnectionError, OSError) as exc:
+            raise KafkaUnreachable(
+                f"{where} does not answer while {doing}; `penstock up` starts one here"
+            ) from exc
+        except KafkaError as exc:
+            raise KafkaUnreachable(f"{where} failed while {doing}: {exc!r}") from exc
 
     async def partition_of(self, topic: Topic, routing_key: str) -> TopicPartition:
         """Where `routing_key` lives in `topic`, in this cluster."""

@@ -67,5 +67,5 @@ class Encoding:
         except TimeoutError as exc:
             raise RegistryUnreachable(
                 f"schema registry at {self._registry.url} (PENSTOCK_REGISTRY_URL) did not answer "
-                f"within {self._answer_within_s:g} s. Is it running?"
+                f"within {self._answer_within_s:g} s; `penstock up` starts one here"
             ) from exc

@@ -150,13 +150,17 @@ class Reading:
         )
 
     def _unreachable(self, cause: Exception) -> ClickHouseUnreachable:
+        from clickhouse_connect.driver.exceptions import OperationalError
+
         where = f"ClickHouse at {self._settings.host}:{self._settings.port} (PENSTOCK_CLICKHOUSE_HOST and _PORT)"
         if getattr(cause, "code", None) in NOT_MIGRATED:
             return ClickHouseUnreachable(
                 f"{where} has no schema in {self._settings.database!r}; run: penstock clickhouse migrate"
             )
+        if isinstance(cause, OperationalError):  # its text is a page about a pool of connections
+            return ClickHouseUnreachable(f"{where} does not answer; `penstock up` starts one here")
         first_line = (str(cause).splitlines() or [type(cause).__name__])[0]
-        return ClickHouseUnreachable(f"{where} could not answer: {first_line[:300]}. Is it running?")
+        return ClickHouseUnreachable(f"{where} could not answer: {first_line[:300]}")
 
 
 def _execution(row: Row) -> Execution:

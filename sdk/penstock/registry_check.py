@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from urllib.parse import quote
 
 import httpx
@@ -13,14 +14,14 @@ from penstock_schemas import records as r
 from penstock_schemas.avro_files import schema_of
 from penstock_schemas.compatibility import Break, breaks_between
 from penstock_schemas.registry import SchemaRegistry, subject_of
-from penstock_schemas.topics import TOPICS, Topic
+from penstock_schemas.topics import Topic
 
 REQUESTS_AT_ONCE = 8
 NOT_FOUND = 404
 
 
-async def registry_breaks(registry_url: str) -> list[Break]:
-    """Why the registry's versions of any subject and today's schema exclude each other; empty where none do.
+async def registry_breaks(registry_url: str, topics: Iterable[Topic]) -> list[Break]:
+    """Why the registry's versions of any subject of `topics` and today's schema exclude each other.
 
     A subject that is not registered yet breaks nothing.
 
@@ -39,7 +40,7 @@ async def registry_breaks(registry_url: str) -> list[Break]:
                 named = [b for old in versions for b in breaks_between(old, schema_of(record_type))]
                 return named or [Break(subject_of(topic, record_type), f"the registry refuses it: {refusal}")]
 
-        found = await asyncio.gather(*(of_subject(t, kind) for t in TOPICS.values() for kind in t.records))
+        found = await asyncio.gather(*(of_subject(t, kind) for t in topics for kind in t.records))
     return list(dict.fromkeys(b for breaks in found for b in breaks))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from penstock_schemas.codec import Codec
 from penstock_schemas.records import ConfigureTenant, DeadLetter, TenantConfigured
 from penstock_schemas.topics import DEAD_LETTERS, MAX_RECORD_BYTES
+from penstock_streams.kit import Decision, Timer
 from penstock_streams.kit.errors import RowUnreadable
 from penstock_streams.kit.fold import Fold, FoldedBatch, TaskFacts
 from penstock_streams.kit.intake import Arrived
@@ -40,7 +42,12 @@ async def codec() -> Codec:
 
 def arrived(offset: int, record: ConfigureTenant | Exception, home: int = 0, **raw: Any) -> Arrived:
     fields = {"topic": IN.name, "partition": 0, "timestamp": 1, "key": b"k", "value": b"v", "headers": ()}
-    return Arrived(SimpleNamespace(offset=offset, **fields | raw), home, record)  # type: ignore[arg-type]
+    return Arrived(SimpleNamespace(offset=offset, **fields | raw), home, record)
+
+
+def nothing(_: bytes) -> bytes | None:
+    """An empty store."""
+    return None
 
 
 class Table:
@@ -98,7 +105,7 @@ def test_any_cut_into_batches_gives_the_same_rows_and_records(
     stream = as_arrived(given_events)
     at_once = [whole.fold(stream)]
     edges = [0, *sorted(cuts), len(stream)]
-    in_pieces = [pieces.fold(stream[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+    in_pieces = [pieces.fold(stream[start:end]) for start, end in itertools.pairwise(edges)]
     assert pieces.rows == whole.rows
     for name in (OUT.name, DEAD_LETTERS.name):
         one = {record.event_id: record for record in written(codec, at_once, name)}
@@ -178,11 +185,9 @@ def test_a_timer_cancelled_by_an_earlier_one_of_its_batch_does_not_fire(codec: C
     def decide(rows: Any, event: Any, now: int) -> Any:
         return STAGE.decide(rows, dataclasses.replace(event), now) if event.name != "first" else cancelling
 
-    from penstock_streams.kit import Decision, Timer
-
     cancelling = Decision(timers=[Timer("second", None)])
     stage = dataclasses.replace(STAGE, decide=decide)
-    fold = Fold(dataclasses.replace(facts(), stage=stage), codec, RowDecoder(STAGE.row_types), {}.get, NOW, 0)
+    fold = Fold(dataclasses.replace(facts(), stage=stage), codec, RowDecoder(STAGE.row_types), nothing, NOW, 0)
     fold.timer("first", 1)
     fold.timer("second", 2)
     assert fold.result.timers_fired == 1
@@ -194,7 +199,7 @@ def test_a_timer_that_fails_is_a_dead_letter_and_gone(codec: Codec) -> None:
         raise ArithmeticError("timer")
 
     stage = dataclasses.replace(STAGE, decide=decide)
-    fold = Fold(dataclasses.replace(facts(), stage=stage), codec, RowDecoder(STAGE.row_types), {}.get, NOW, 0)
+    fold = Fold(dataclasses.replace(facts(), stage=stage), codec, RowDecoder(STAGE.row_types), nothing, NOW, 0)
     fold.timer("t", 5)
     (letter,) = written(codec, [fold.result], DEAD_LETTERS.name)
     assert (letter.source_topic, letter.source_offset, letter.key) == ("changelog", -1, b"t")

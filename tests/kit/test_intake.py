@@ -42,7 +42,7 @@ async def admit(
     )
     said = waits if waits is not None else Waits()
     intake = Intake({IN.name: IN}, 4, partition, codec, prepare, said.append)
-    (arrived,) = await intake.admit([raw])  # type: ignore[list-item]
+    (arrived,) = await intake.admit([raw])
     return arrived
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.record._crc32c import crc as crc32c
 
 from penstock_schemas.records import ConfigureTenant, Record, TenantConfigured
 from penstock_schemas.registry import SchemaRegistry
@@ -26,7 +28,7 @@ async def frame(world: World, record: type[Record] = ConfigureTenant) -> bytes:
 async def test_every_kind_of_poison_becomes_a_dead_letter_and_the_partition_goes_on(make_world: MakeWorld) -> None:
     world = await make_world()
     ours = await frame(world)
-    bad = {
+    bad: dict[str, list[bytes | None]] = {
         "bad_framing": [None, b"", b"\x01\x00\x00\x00\x01x", b"plain text"],
         "unknown_schema_id": [b"\0\x7f\xff\xff\xff" + b"x"],
         "foreign_schema": [await frame(world, TenantConfigured) + b"x"],
@@ -92,3 +94,28 @@ async def test_an_output_the_stage_does_not_declare_is_poison(make_world: MakeWo
     async with world.running(undeclared):
         await world.until(lambda: _buried(world, 1), "it is a dead letter")
     assert "does not declare" in (await world.dead_letters())[0].error_message
+
+
+async def send_with_broken_header_name(world: World) -> None:
+    """A header name that is not UTF-8, as a C client may send one: aiokafka's own builder cannot."""
+    async with AIOKafkaProducer(**world.kafka.client_options(), enable_idempotence=False) as producer:
+        batch = producer.create_batch()
+        batch.append(timestamp=None, key=b"k", value=b"v", headers=[("zz", b"1")])
+        batch.close()
+        built = batch._build()
+        built[:] = bytes(built).replace(b"zz", b"\xff\xfe")
+        built[17:21] = crc32c(bytes(built[21:])).to_bytes(4, "big")
+        await (await producer.send_batch(batch, world.requests.name, partition=0))
+
+
+async def test_a_header_name_that_is_not_utf_8_does_not_stop_the_partition(make_world: MakeWorld) -> None:
+    world = await make_world()
+    await world.send([command("a")] * 3)
+    await send_with_broken_header_name(world)
+    await world.send([command("a")] * 3)
+    async with world.running():
+        await world.wait_for_outputs(6)
+        await world.send([command("a")])
+        await world.wait_for_outputs(7)
+    (letter,) = await world.dead_letters()
+    assert (letter.source_offset, letter.value, letter.headers) == (3, b"v", {"\\xff\\xfe": b"1"})

@@ -51,7 +51,7 @@ class Changelog:
             await producer.abort_transaction()
 
     async def recover(self, store: MemoryStore | None = None, clock: Callable[[], int] = lambda: 0) -> MemoryStore:
-        """As a task does it: fence first. A commit returns before its markers are written; fencing waits for them."""
+        """As a task does it: fence first. A commit returns before its markers are written; fencing waits."""
         found = store or MemoryStore()
         async with self.producer():
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -103,7 +104,7 @@ async def test_a_registry_outage_is_waited_out(make_world: MakeWorld, monkeypatc
 
 async def test_what_is_missing_or_unsafe_is_refused_at_start(make_world: MakeWorld) -> None:
     world = await make_world()
-    missing = world.requests.__class__(**{**fields(world), "name": f"{world.id}-nothing"})
+    missing = replace(world.requests, name=f"{world.id}-nothing")
     with pytest.raises(TopicMissing, match="-nothing"):
         async with world.running(counting_stage("counting", (missing,), world.out)):
             pass
@@ -114,11 +115,6 @@ async def test_what_is_missing_or_unsafe_is_refused_at_start(make_world: MakeWor
     with pytest.raises(PartitionCountMismatch, match="must have one partition count"):
         async with world.running(counting_stage("counting", (world.requests, other.requests), world.out)):
             pass
-
-
-def fields(world: World) -> dict[str, object]:
-    each = world.requests
-    return {slot: getattr(each, slot) for slot in each.__slots__}
 
 
 async def tombstone(world: World, key: bytes) -> None:

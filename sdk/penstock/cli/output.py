@@ -26,8 +26,8 @@ ERRORS = Console(stderr=True, highlight=False)
 
 def complete(work: Coroutine[Any, Any, T]) -> T:
     """Run one command's work to its end."""
-    # The client turns what aiokafka logs into one error that says more.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    for library in ("aiokafka", "clickhouse_connect"):  # the client turns what they log into one error
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     return asyncio.run(work)
 
 

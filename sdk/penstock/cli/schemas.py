@@ -10,11 +10,13 @@ import typer
 from penstock.cli.output import AsJson, complete, print_json
 from penstock.settings import RegistrySettings
 from penstock_schemas.history import breaks_with, current, released
+from penstock_schemas.topics import DEFAULT_QUEUE, all_topics
 
 if TYPE_CHECKING:
     from penstock_schemas import records as r
     from penstock_schemas.topics import Topic
 
+Queues = Annotated[str, typer.Option(envvar="PENSTOCK_QUEUES", help="Worker queues, comma-separated.")]
 AT_ONCE = 8
 """Requests to the registry under way together."""
 
@@ -27,10 +29,11 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="schemas")
 
 
-def register_all(as_json: AsJson = False) -> None:
+def register_all(queues: Queues = DEFAULT_QUEUE, as_json: AsJson = False) -> None:
     """Register every record of every topic, FULL_TRANSITIVE; what is registered already stays as it is."""
     from penstock_schemas.registry import Registered, SchemaRegistry
-    from penstock_schemas.topics import TOPICS
+
+    topics = all_topics(tuple(queues.split(",")))
 
     async def go() -> list[Registered]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -40,7 +43,7 @@ def register_all(as_json: AsJson = False) -> None:
                 async with gate:
                     return await registry.register(topic, record_type)
 
-            return await asyncio.gather(*(one(t, kind) for t in TOPICS.values() for kind in t.records))
+            return await asyncio.gather(*(one(t, kind) for t in topics.values() for kind in t.records))
 
     done = complete(go())
     if as_json:
@@ -51,6 +54,7 @@ def register_all(as_json: AsJson = False) -> None:
 
 def check(
     offline: Annotated[bool, typer.Option("--offline", help="Only against the released versions.")] = False,
+    queues: Queues = DEFAULT_QUEUE,
     as_json: AsJson = False,
 ) -> None:
     """Check the contract against every released version and against the registry; exit code 1 on a break.
@@ -66,7 +70,8 @@ def check(
     if not offline:
         from penstock.registry_check import registry_breaks
 
-        in_registry = complete(registry_breaks(RegistrySettings().url))
+        topics = all_topics(tuple(queues.split(",")))
+        in_registry = complete(registry_breaks(RegistrySettings().url, topics.values()))
         found += [{"against": "the registry", "path": b.path, "problem": b.problem} for b in in_registry]
     if as_json:
         print_json({"breaks": found})

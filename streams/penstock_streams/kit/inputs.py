@@ -7,11 +7,16 @@ would hold back its busy neighbour.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from penstock_streams.kit._lenient import read_leniently
+
+log = logging.getLogger("penstock.streams")
 
 FETCH_WAIT_MS = 500
 
@@ -103,9 +108,12 @@ class TaskInputs:
         return [raw for read in done for raw in read.result()]
 
     async def _read(self, partition: TopicPartition, at_most: int, wait_s: float) -> list[InputRecord]:
-        found = await self._readers[partition].getmany(
-            partition, timeout_ms=int(wait_s * 1000), max_records=at_most
-        )
+        reader = self._readers[partition]
+        try:
+            found = await reader.getmany(partition, timeout_ms=int(wait_s * 1000), max_records=at_most)
+        except UnicodeDecodeError as exc:
+            log.warning("%s: a header name is not UTF-8 (%s): reading it with that name escaped", partition, exc)
+            return await read_leniently(reader, partition)
         records: list[InputRecord] = found.get(partition, [])
         return records
 
