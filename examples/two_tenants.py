@@ -15,7 +15,7 @@ RUNS_EACH = 10
 
 
 async def run_one(client: penstock.Client, tenant: str, number: int) -> str:
-    text = f"{tenant} says hello for the {number}th time"
+    text = f"{tenant} says hello, run {number} of {RUNS_EACH}"
     submission = await client.submit("echo", text, tenant=tenant, model="claude-3-haiku")
     output = await client.result(submission.execution_id, timeout_s=60)
     return f"  {tenant:<8} {submission.execution_id[:8]}  {output}"

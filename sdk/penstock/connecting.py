@@ -107,7 +107,7 @@ class KafkaConnection:
                 consumer.seek(partition, offset)
             yield consumer
         finally:
-            await consumer.stop()
+            await _stop(consumer)
 
     async def _partition_count(self, topic: Topic) -> int:
         producer = await self._connected_producer()
@@ -132,7 +132,7 @@ class KafkaConnection:
         async with self._opening:
             if self._offset_reader is None:
                 self._offset_reader = await self._connected_consumer()
-                self._open.push_async_callback(self._offset_reader.stop)
+                self._open.push_async_callback(_stop, self._offset_reader)
             return self._offset_reader
 
     async def _connected_consumer(self) -> AIOKafkaConsumer:
@@ -160,3 +160,17 @@ class KafkaConnection:
     @property
     def _answer_within_ms(self) -> int:
         return int(self._answer_within_s * 1000)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop `consumer`, also while its broker is away.
+
+    aiokafka 0.14 then cancels a fetch that pauses before its next try, raises that fetch's CancelledError as if
+    we were cancelled, and leaves its connections open.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait([stopping])
+    if stopping.cancelled():
+        await consumer._client.close()
+    else:
+        stopping.result()

@@ -108,7 +108,7 @@ class Following:
         async with tail(followed.execution_id, sent_at, self._kafka, self._encoding) as live:
             while followed.refused is None and (left_s := give_up_at_s - time.monotonic()) > 0:
                 for record in await live.next(left_s):
-                    if followed.accept(record):
+                    if followed.accept(record) and followed.refused is not None:  # the rest was in the history
                         yield record
 
     async def _live(self, followed: Followed, cursor: Cursor, deadline: Deadline, *, expected: bool) -> Records:

@@ -16,8 +16,9 @@ from penstock_schemas.codec import Codec
 from penstock_schemas.records import ConfigureTenant, DeadLetter, TenantConfigured
 from penstock_schemas.topics import DEAD_LETTERS, MAX_RECORD_BYTES
 from penstock_streams.kit import Decision, Timer
+from penstock_streams.kit.batch import FoldedBatch, TaskFacts
 from penstock_streams.kit.errors import RowUnreadable
-from penstock_streams.kit.fold import Fold, FoldedBatch, TaskFacts
+from penstock_streams.kit.fold import Fold
 from penstock_streams.kit.intake import Arrived
 from penstock_streams.kit.rows import RowDecoder, TimerRow, row_key, timer_key
 from tests.kit.counting import Count, command, counting_stage

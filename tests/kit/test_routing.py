@@ -19,8 +19,8 @@ PARTITIONS, TENANTS, EACH = 4, 6, 8
 
 
 async def produce_with_librdkafka(world: World) -> None:
-    """One tenant's requests under changing keys, placed by librdkafka's default partitioner (CRC32 of the key)."""
-    producer = Producer({"bootstrap.servers": world.bootstrap})
+    """One tenant's requests under changing keys, placed by librdkafka's default (CRC32), compressed."""
+    producer = Producer({"bootstrap.servers": world.bootstrap, "compression.type": "lz4"})
     async with world.codec() as codec:
         await codec.prepare_writers([world.requests])
         for number in range(TENANTS * EACH):

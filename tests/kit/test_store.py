@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock_streams.kit.errors import StoreUnusable
 from penstock_streams.kit.store import Mark, MemoryStore, RocksStore, Store
 
 
@@ -53,3 +54,10 @@ def test_a_folder_opened_again_has_what_was_applied(tmp_path: Path) -> None:
     first.close()
     again = RocksStore(tmp_path / "0")
     assert (again.get(b"ra"), again.get(b"rb"), again.mark()) == (b"1", b"", Mark(5, 9))
+
+
+def test_a_folder_another_process_holds_is_named_with_what_to_do(tmp_path: Path) -> None:
+    held = RocksStore(tmp_path / "0")
+    with pytest.raises(StoreUnusable, match="PENSTOCK_STREAMS_DATA_DIR"):
+        RocksStore(tmp_path / "0")
+    held.close()

@@ -61,3 +61,18 @@ async def test_a_new_owner_lets_nothing_with_grace_expire_before_its_grace_is_ov
 
 async def _fired(world: World, tenant_id: str) -> bool:
     return tenant_id in await fired(world)
+
+
+async def test_a_timer_fires_while_records_never_cease_to_arrive(make_world: MakeWorld) -> None:
+    world = await make_world()
+    await world.send([command("a", "timer", 60_000)])
+    async with world.running():
+        await world.wait_for_outputs(1)
+    await world.send([command("busy")] * 80)
+    future = time.time_ns() // 1000 + 120_000_000
+    async with world.running(clock=lambda: future, max_batch_records=1):
+        await world.wait_for_outputs(2)  # it has begun, so it has asked where the inputs end
+        await world.send([command("busy")] * 120)
+        await world.wait_for_outputs(202)
+    order = [out.tier for out in await world.outputs()]
+    assert 80 <= order.index("fired") < 200, "after what was there when it was asked, before what came later"

@@ -13,7 +13,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 
 from penstock_services.topic_admin import kafka_admin
-from penstock_streams.kit.fold import Message
+from penstock_streams.kit.batch import Message
 from penstock_streams.kit.producer import TransactionalProducer
 from tests.kit.conftest import MakeWorld
 from tests.kit.world import World

@@ -86,13 +86,17 @@ async def answering(platform: Platform) -> AsyncIterator[None]:
     async with platform.connection.consumer_at(dict.fromkeys([*requests, *commands], 0)) as consumer:
 
         async def answer() -> None:
+            answered = set()
             async for message in consumer:
                 try:
                     request = await platform.encoding.decode(message.topic, message.value)
                 except UndecodableRecord:
                     continue
-                if request.tenant_id != SCRIPTED_ONLY:
-                    await platform.emit(*script.answers(request))
+                identity = getattr(request, "request_id", request.event_id)
+                if request.tenant_id == SCRIPTED_ONLY or identity in answered:
+                    continue
+                answered.add(identity)
+                await platform.emit(*script.answers(request))
 
         task = asyncio.create_task(answer())
         yield

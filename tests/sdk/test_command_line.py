@@ -104,8 +104,10 @@ async def test_a_failed_run_exits_1_and_a_rejected_one_3_with_the_reason(platfor
 
 async def test_the_same_request_id_runs_once(platform: Platform):
     request = ("run", "echo", "--input", "once", "--request-id", str(uuid4()), "--follow")
-    first = await penstock(platform, *request)
-    assert (first.code, first.out) == (0, "once\n")
+    for _ in range(2):
+        done = await penstock(platform, *request)
+        assert (done.code, done.out) == (0, "once\n")
+        assert done.err.count("completed") == 1
 
 
 async def test_text_that_would_steer_a_terminal_is_disarmed_in_progress(platform: Platform):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
+from penstock.arguments import RunArguments, checked
 from penstock.client import Client
+from penstock.connecting import KafkaConnection
 from penstock.errors import (
     ClickHouseUnreachable,
     InvalidInput,
@@ -17,6 +20,7 @@ from penstock.errors import (
     RegistryUnreachable,
 )
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
+from penstock.submitting import Submitting
 from penstock_schemas import ids
 from penstock_schemas import records as r
 from penstock_schemas.routing import partition_for
@@ -165,8 +169,6 @@ async def test_a_server_that_is_not_there_is_named_with_its_address_and_setting(
 
 
 async def test_a_cluster_that_never_answers_is_given_up_on_in_time(platform: Platform):
-    import asyncio
-
     silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)  # accepts, says nothing
     address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
     async with (
@@ -191,3 +193,17 @@ async def test_usage_from_outside_is_written_where_its_tenant_is(platform: Platf
         await client.record_usage(
             tenant=SCRIPTED_ONLY, usage_id="call-2", model="gpt-4", input_tokens=5, output_tokens=-1
         )
+
+
+async def test_a_request_without_an_acknowledgement_may_be_sent_again_and_the_error_says_how(platform: Platform):
+    class Silent(KafkaConnection):
+        """Everything answers but the write."""
+
+        async def send(self, to: Any, value: bytes, **other: Any) -> int:
+            raise KafkaUnreachable("Kafka did not answer.")
+
+    kafka = Silent(platform.kafka, 10.0)
+    run = checked(RunArguments, agent="echo", input="x", tenant=SCRIPTED_ONLY, request_id="mine")
+    with pytest.raises(KafkaUnreachable, match=r"may or may not have arrived.*request_id 'mine'"):
+        await Submitting(kafka, platform.encoding, None).submit(run, named_by_caller=True)
+    await kafka.close()

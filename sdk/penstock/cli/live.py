@@ -41,6 +41,10 @@ class LiveView:
         if self._status:
             self._status.stop()
 
+    def begin(self, execution_id: str) -> None:
+        """Name the execution, so that whoever stops looking can come back to it."""
+        self._console.print(Text(f"execution {execution_id}", style="dim"), soft_wrap=True)
+
     def show(self, record: r.Record) -> None:
         """Show one more record."""
         label, text = described(record)

@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 T = TypeVar("T")
@@ -46,14 +46,21 @@ def as_dict(value: BaseModel, *, exclude: set[str] | None = None) -> dict[str, A
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
-    """A table on standard output; columns whose name begins with `>` are aligned right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    OUT.print(table)
+    """Aligned columns on standard output; those whose name begins with `>` are aligned right.
+
+    Lines are never folded or cut: an id must stay whole in a pipe and for the mouse.
+    """
+    names = [column.removeprefix(">") for column in columns]
+    lines = [names, *([" ".join(printable(cell).split()) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    if title:
+        OUT.print(Text(title, style="italic"), soft_wrap=True)
+    for number, line in enumerate(lines):
+        cells = []
+        for cell, width, column in zip(line, widths, columns, strict=True):
+            space = " " * (width - cell_len(cell))
+            cells.append(space + cell if column.startswith(">") else cell + space)
+        OUT.print(Text("  ".join(cells).rstrip(), style="" if number else "bold"), soft_wrap=True)
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

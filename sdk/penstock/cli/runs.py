@@ -79,6 +79,7 @@ def run(
                 print_json(submission) if as_json else print(submission.execution_id)
                 return
             with LiveView(ERRORS) as view:
+                view.begin(submission.execution_id)
                 lifecycle, settled = await _shown(client, submission.execution_id, view.show)
             if as_json:  # without the cost, which is charged after the end
                 print_json(as_dict(state_of(lifecycle, cost_nanousd=0), exclude={"cost_nanousd"}))

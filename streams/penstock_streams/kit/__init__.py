@@ -12,7 +12,8 @@ from penstock_streams.kit.api import (
     Timer,
     TimerDue,
 )
-from penstock_streams.kit.runtime import StageRunner, run_stages
+from penstock_streams.kit.process import run_stages
+from penstock_streams.kit.runner import StageRunner
 from penstock_streams.kit.settings import StreamsSettings
 
 __all__ = [

@@ -47,14 +47,14 @@ class _Bytes(bytearray):
         return bytes(self).decode(encoding, "backslashreplace")
 
 
-class _Batch(_DefaultRecordBatchPy):
+class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
     def __iter__(self) -> Any:
         batch = super().__iter__()
-        self._buffer = _Bytes(self._buffer)
+        self._buffer: bytearray = _Bytes(self._buffer)
         return batch
 
 
-class _Records(_MemoryRecordsPy):
+class _Records(_MemoryRecordsPy):  # type: ignore[misc]
     def next_batch(self) -> Any:
         batch = _Batch(self._next_slice)
         self._cache_next()

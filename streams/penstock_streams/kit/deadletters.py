@@ -39,7 +39,7 @@ def dead_letter_of_timer(
         source_topic=changelog,
         source_partition=partition,
         source_offset=-1,
-        source_timestamp=due,
+        source_timestamp=max(due, 0),
         key=name.encode()[:KEPT_BYTES],
         value=None,
         value_size=0,

@@ -13,6 +13,14 @@ class TopicMissing(StreamsError):
     """A topic a stage reads or writes does not exist."""
 
 
+class TopicUnfit(StreamsError):
+    """A topic exists, but its configuration cannot carry what the stages must write."""
+
+
+class StoreUnusable(StreamsError):
+    """The local store cannot be opened; usually another process holds its folder."""
+
+
 class PartitionCountMismatch(StreamsError):
     """Inputs that are not co-partitioned, or a partition count that changed under data."""
 

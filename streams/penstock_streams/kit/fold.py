@@ -7,8 +7,7 @@ that fails leaves no trace but its dead letter. What is left to do with the resu
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from penstock_schemas.codec import Codec
@@ -16,7 +15,8 @@ from penstock_schemas.errors import RecordTooLarge, UndecodableRecord, Unencodab
 from penstock_schemas.ids import derived_id
 from penstock_schemas.records import DeadLetter, Record
 from penstock_schemas.topics import DEAD_LETTERS, Topic
-from penstock_streams.kit.api import Decision, Event, Row, Stage, TimerDue
+from penstock_streams.kit.api import Decision, Event, Row, TimerDue
+from penstock_streams.kit.batch import FoldedBatch, Message, TaskFacts
 from penstock_streams.kit.deadletters import dead_letter_of_record, dead_letter_of_timer
 from penstock_streams.kit.errors import RowUnreadable
 from penstock_streams.kit.intake import Arrived
@@ -25,58 +25,8 @@ from penstock_streams.kit.rows import RowDecoder, TimerRow, encode, row_key, tim
 log = logging.getLogger("penstock.streams")
 
 R = TypeVar("R", bound=Row)
-Headers = Sequence[tuple[str, bytes | None]]
 Cause = tuple[str | int, ...]
 """What the ids of emitted records derive from."""
-
-
-@dataclass(slots=True)
-class Message:
-    """Bytes for one partition of one topic."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
-    def size(self) -> int:
-        """Bytes of key, value and headers, without framing."""
-        size = len(self.key or b"") + len(self.value or b"")
-        return (
-            size + sum(len(name) + len(value or b"") + 16 for name, value in self.headers)
-            if self.headers
-            else size
-        )
-
-
-@dataclass(slots=True)
-class FoldedBatch:
-    """Everything one transaction writes, encoded, and what follows once it is committed."""
-
-    messages: dict[tuple[str, int], list[Message]] = field(default_factory=dict)
-    """By topic and partition, in order; without the changelog."""
-    changes: dict[bytes, bytes | None] = field(default_factory=dict)
-    """Rows and timers for the changelog, one per key."""
-    timers: dict[str, TimerRow | None] = field(default_factory=dict)
-    next_offsets: dict[str, int] = field(default_factory=dict)
-    """By input topic, of the inputs that were read."""
-    records: int = 0
-    timers_fired: int = 0
-    dead_letters: int = 0
-    forwarded: int = 0
-    encoded_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFacts:
-    """What the fold knows about its task and the cluster."""
-
-    stage: Stage
-    partition: int
-    changelog: str
-    partitions: Mapping[str, int]
-    """By topic."""
-    record_bytes: Mapping[str, int]
-    """Limits by topic; see `topology.Topology`."""
 
 
 class Fold:
@@ -160,6 +110,8 @@ class Fold:
         changes = {row_key(key): None if row is None else encode(row) for key, row in rows.items()}
         timers: dict[str, TimerRow | None] = {}
         for timer in decision.timers:
+            if not isinstance(timer.due, int | None):
+                raise TypeError(f"timer {timer.name!r} is due at {timer.due!r}, not at microseconds")
             at_rest = timers[timer.name] = None if timer.due is None else TimerRow(timer.due, timer.after_grace)
             changes[timer_key(timer.name)] = None if at_rest is None else encode(at_rest)
         self._measure(changes)

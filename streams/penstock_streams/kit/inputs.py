@@ -43,19 +43,16 @@ class TaskInputs:
 
     def __init__(self, partitions: Sequence[TopicPartition], client_options: Mapping[str, Any]) -> None:
         self._order = list(partitions)
-        self._readers = {
-            partition: AIOKafkaConsumer(
-                **client_options,
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                fetch_max_wait_ms=FETCH_WAIT_MS,
-            )
-            for partition in partitions
-        }
-        self._ends = AIOKafkaConsumer(**client_options, enable_auto_commit=False)
+        self._client_options = dict(client_options)
+        self._readers: dict[TopicPartition, AIOKafkaConsumer] = {}
 
     async def __aenter__(self) -> TaskInputs:
+        options = self._client_options | {"enable_auto_commit": False, "auto_offset_reset": "none"}
+        self._ends = AIOKafkaConsumer(**options)
+        for partition in self._order:
+            self._readers[partition] = AIOKafkaConsumer(
+                **options, isolation_level="read_committed", fetch_max_wait_ms=FETCH_WAIT_MS
+            )
         await asyncio.gather(*(reader.start() for reader in (self._ends, *self._readers.values())))
         return self
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from prometheus_client import Counter
 
-from penstock_streams.kit.fold import FoldedBatch
+from penstock_streams.kit.batch import FoldedBatch
 
 _COUNTED = {
     "records": Counter("penstock_stream_records", "Input records folded and committed", ["stage"]),

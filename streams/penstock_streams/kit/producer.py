@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from penstock_streams.kit._faults import crash_point
-from penstock_streams.kit.fold import Message
+from penstock_streams.kit.batch import Message
 
 log = logging.getLogger("penstock.streams")
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import msgspec
 from rocksdict import Options, Rdict, WriteBatch
 
+from penstock_streams.kit.errors import StoreUnusable
+
 Change = tuple[bytes, bytes | None]
 """Key and value; None deletes."""
 
@@ -98,7 +100,13 @@ class RocksStore:
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_max_open_files(64)  # per partition; a process may own dozens
-        return Rdict(str(self._folder), options)
+        try:
+            return Rdict(str(self._folder), options)
+        except Exception as exc:  # rocksdict raises nothing narrower
+            raise StoreUnusable(
+                f"rocksdb folder {self._folder} cannot be opened: {exc}; give each streams process a "
+                "PENSTOCK_STREAMS_DATA_DIR of its own, or delete the folder: it is rebuilt from the changelog"
+            ) from exc
 
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._db.get(key)

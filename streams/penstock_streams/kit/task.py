@@ -33,7 +33,8 @@ from aiokafka import TopicPartition
 from penstock_schemas.codec import Codec
 from penstock_streams.kit._faults import crash_point
 from penstock_streams.kit.alarm import Alarm
-from penstock_streams.kit.fold import Fold, Message, TaskFacts
+from penstock_streams.kit.batch import Message, TaskFacts
+from penstock_streams.kit.fold import Fold
 from penstock_streams.kit.inputs import TaskInputs
 from penstock_streams.kit.intake import Arrived, Intake
 from penstock_streams.kit.metrics import count_batch
@@ -173,7 +174,7 @@ class Task:
                 self._arrived.extend(await intake.admit(await parts.inputs.take(most, alarm.wait_s())))
             if self._arrived:
                 await self._commit(self._fold_records)
-            elif due := await alarm.due(most):
+            if not self._arrived and (due := await alarm.due(most)):
                 await self._commit(partial(_fold_timers, due))
 
     def _intake(self) -> Intake:

@@ -13,11 +13,13 @@ from penstock.settings import KafkaSettings
 from penstock_schemas.topics import DEAD_LETTERS, MAX_RECORD_BYTES
 from penstock_services.topic_admin import kafka_admin
 from penstock_streams.kit.api import Stage
-from penstock_streams.kit.errors import PartitionCountMismatch, TopicMissing
+from penstock_streams.kit.deadletters import KEPT_BYTES
+from penstock_streams.kit.errors import PartitionCountMismatch, TopicMissing, TopicUnfit
 from penstock_streams.kit.settings import StreamsSettings
 
 RECORD_OVERHEAD_BYTES = 512
 """Batch and record framing around one record's key, value and headers; generous."""
+MOST_DEAD_LETTER_BYTES = 4 * KEPT_BYTES
 MOST_REPLICAS = 3
 ABORT_SCAN_CONFIG = "transaction.abort.timed.out.transaction.cleanup.interval.ms"
 
@@ -45,6 +47,7 @@ async def load_topology(stages: Iterable[Stage], settings: StreamsSettings, kafk
     Raises:
         KafkaUnreachable: no broker answers.
         TopicMissing: an input, an output or the dead letter topic does not exist.
+        TopicUnfit: a dead letter might not fit into its topic.
         PartitionCountMismatch: inputs or changelog of a stage differ in partitions.
     """
     async with kafka_admin(kafka) as admin:
@@ -70,6 +73,11 @@ async def _load(admin: AIOKafkaAdminClient, stages: tuple[Stage, ...], settings:
     cluster = await admin.describe_cluster()
     limits = await _message_limits(admin, sorted(set(needed)))
     record_bytes = {name: min(limit - RECORD_OVERHEAD_BYTES, MAX_RECORD_BYTES) for name, limit in limits.items()}
+    if record_bytes[DEAD_LETTERS.name] < MOST_DEAD_LETTER_BYTES:
+        raise TopicUnfit(
+            f"{DEAD_LETTERS.name} takes {record_bytes[DEAD_LETTERS.name]} bytes a record, a dead letter may need "
+            f"{MOST_DEAD_LETTER_BYTES}; raise its max.message.bytes"
+        )
     scan_s = await _abort_scan_s(admin, [broker["node_id"] for broker in cluster["brokers"]])
     return Topology(str(cluster["cluster_id"]), partitions, record_bytes, scan_s)
 

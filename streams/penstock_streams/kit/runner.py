@@ -1,40 +1,30 @@
-"""The process that runs stages: one Faust app, one task per assigned partition and stage."""
+"""Runs stages: one Faust app, one task per assigned partition and stage."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import TopicPartition
 
-from penstock.errors import PenstockError
 from penstock.settings import KafkaSettings
 from penstock_schemas.codec import Codec
 from penstock_schemas.topics import DEAD_LETTERS
-from penstock_services.health import health_port, serve_health
 from penstock_services.topic_admin import kafka_admin
 from penstock_streams.kit._faust import Membership, Partitions
 from penstock_streams.kit.api import Stage
-from penstock_streams.kit.errors import PartitionCountMismatch, UnsafeTimeouts
-from penstock_streams.kit.fold import TaskFacts
+from penstock_streams.kit.batch import TaskFacts
+from penstock_streams.kit.errors import PartitionCountMismatch
+from penstock_streams.kit.grace import check_grace
 from penstock_streams.kit.inputs import TaskInputs
 from penstock_streams.kit.producer import BATCH_BYTES, TransactionalProducer
 from penstock_streams.kit.settings import StreamsSettings
 from penstock_streams.kit.store import MemoryStore, RocksStore, Store
 from penstock_streams.kit.task import Task, TaskParts
 from penstock_streams.kit.topology import Topology, changelog_name, load_topology
-
-log = logging.getLogger("penstock.streams")
-
-CRASH_EXIT_CODE = 70
-GRACE_MARGIN = 0.1
-"""Part of a stage's grace that stays free, for clocks and scheduling."""
 
 
 def now_micros() -> int:
@@ -72,7 +62,8 @@ class StageRunner:
         self._tasks: list[Task] | None = None
         self._stores: dict[tuple[str, int], Store] = {}
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._background: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def ready(self) -> str | None:
         """None while every assigned partition is processed; otherwise what is waited for."""
@@ -88,6 +79,19 @@ class StageRunner:
         return await asyncio.shield(self._failed)
 
     async def __aenter__(self) -> StageRunner:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    async def _start(self) -> None:
         self._topology = topology = await load_topology(self._stages, self._settings, self._kafka)
         for stage in self._stages:
             check_grace(stage, self._settings, topology.abort_scan_s)
@@ -102,14 +106,12 @@ class StageRunner:
             on_revoked=self._revoked,
         )
         await self._membership.start()
-        self._background.append(asyncio.create_task(self._watch(self._membership)))
-        return self
+        self._watching = asyncio.create_task(self._watch(self._membership))
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for task in self._background:
-            task.cancel()
+    async def _stop(self) -> None:
+        self._stopping = True
+        if self._watching is not None:
+            self._watching.cancel()
         await self._revoked()
         if self._membership is not None:
             await self._membership.stop()
@@ -130,14 +132,14 @@ class StageRunner:
     async def _assigned(self, partitions: Partitions) -> None:
         """Start a task for every assigned partition; also for one we had, because only fencing proves we do."""
         await self._revoked()
-        if self._failed.done():
+        if self._stopping or self._failed.done():
             return
         try:
             self._tasks = [self._task(stage, number) for stage, number in self._owned(partitions)]
         except Exception as exc:
             self._fail(exc)
             return
-        owned = {(task.name) for task in self._tasks}
+        owned = {task.name for task in self._tasks}
         for key in [key for key in self._stores if f"{key[0]}/{key[1]}" not in owned]:
             self._stores.pop(key).close()
         for task in self._tasks:
@@ -197,55 +199,3 @@ class StageRunner:
         if self.ready() is None:
             gc.collect()
             gc.freeze()
-
-
-def check_grace(stage: Stage, settings: StreamsSettings, abort_scan_s: float) -> None:
-    """A process that stops inside a transaction hides heartbeats behind it, which must end within the grace.
-
-    Raises:
-        UnsafeTimeouts: names the four times.
-    """
-    hidden_s = settings.transaction_timeout_s + abort_scan_s + settings.heartbeat_s
-    if stage.grace_s and hidden_s >= stage.grace_s * (1 - GRACE_MARGIN):
-        raise UnsafeTimeouts(
-            f"{stage.name}: PENSTOCK_STREAMS_TRANSACTION_TIMEOUT_S ({settings.transaction_timeout_s:g}), the "
-            f"brokers' transaction scan ({abort_scan_s:g}) and PENSTOCK_STREAMS_HEARTBEAT_S "
-            f"({settings.heartbeat_s:g}) must together stay below its grace of {stage.grace_s:g} s less "
-            f"{GRACE_MARGIN:.0%}; lower them or raise the grace"
-        )
-
-
-async def run_stages(
-    stages: Sequence[Stage],
-    settings: StreamsSettings,
-    codec: Codec,
-    *,
-    kafka: KafkaSettings | None = None,
-    clock: Callable[[], int] = now_micros,
-) -> None:
-    """Run `stages` until SIGTERM or SIGINT, serving `/healthz`; the main program of a streams process (on uvloop).
-
-    Crash-only: an error in a running task ends the process at once, with exit code 70 and its reason in the
-    log. Errors before that are raised, as by `StageRunner`.
-    """
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    async with (
-        StageRunner(stages, settings, codec, kafka=kafka, clock=clock) as runner,
-        serve_health(runner.ready, port=health_port()),
-    ):
-        stop = asyncio.create_task(stopped.wait())
-        failure = asyncio.create_task(runner.wait_for_failure())
-        await asyncio.wait([stop, failure], return_when=asyncio.FIRST_COMPLETED)
-        if failure.done():
-            _crash(failure.result())
-        failure.cancel()
-
-
-def _crash(error: BaseException) -> None:
-    """End without cleaning up: what is open is fenced and aborted by the next owner, what is committed stays."""
-    expected = isinstance(error, PenstockError)
-    log.critical("stopping: %s: %s", type(error).__name__, error, exc_info=None if expected else error)
-    logging.shutdown()
-    os._exit(CRASH_EXIT_CODE)
