@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from io import BytesIO
-from typing import Any
 
-import fastavro
 from pydantic import ValidationError
 
 from penstock_schemas import records as r
-from penstock_schemas.avro_files import RECORD_TYPES, schema_of, without_logical_types
+from penstock_schemas.avro_files import RECORD_TYPES, schema_of
+from penstock_schemas.bodies import DecodeBody, EncodeBody, decoder_of, encoder_of, full_name_of
 from penstock_schemas.errors import (
     BadFraming,
     BadPayload,
@@ -55,10 +53,10 @@ class Codec:
     def __init__(self, registry: SchemaRegistry, more_topics: Iterable[Topic] = ()) -> None:
         self._registry = registry
         self._more_topics = {topic.name: topic for topic in more_topics}
-        self._writer_schemas: dict[int, tuple[str, Any]] = {}
+        self._decoders: dict[int, tuple[str, DecodeBody | None]] = {}
         self._unknown_until: dict[int, float] = {}
-        self._readers: dict[tuple[str, int], tuple[Any, type[r.Record]]] = {}
-        self._writers: dict[tuple[str, type[r.Record]], tuple[bytes, Any]] = {}
+        self._readers: dict[tuple[str, int], tuple[DecodeBody, type[r.Record]]] = {}
+        self._writers: dict[tuple[str, type[r.Record]], tuple[bytes, EncodeBody]] = {}
 
     async def prepare_writers(self, topics: Iterable[Topic] | None = None) -> None:
         """Resolve the schema ids for everything this process may write to `topics` (default: all).
@@ -82,25 +80,23 @@ class Codec:
         if (topic.name, record_type) in self._writers:
             return
         schema_id = await wait_for_registry(lambda: self._registry.id_of(topic, record_type))
-        schema = _parsed(schema_of(record_type))
+        schema = schema_of(record_type)
         frame = bytes([MAGIC]) + schema_id.to_bytes(4, "big")
-        self._writers[topic.name, record_type] = (frame, schema)
-        self._writer_schemas[schema_id] = (record_type.full_name(), schema)
+        self._writers[topic.name, record_type] = (frame, encoder_of(schema))
+        self._decoders[schema_id] = (record_type.full_name(), decoder_of(schema))
 
     async def load_schema(self, schema_id: int) -> None:
         """Look up a writer's schema, waiting for a registry that cannot be reached; see `SchemaNotLoaded`."""
-        if schema_id in self._writer_schemas or self._is_known_unknown(schema_id):
+        if schema_id in self._decoders or self._is_known_unknown(schema_id):
             return
         found = await wait_for_registry(lambda: self._registry.schema_by_id(schema_id))
         if found is None:
             self._unknown_until[schema_id] = time.monotonic() + UNKNOWN_ID_REMEMBERED_S
             return
         try:
-            parsed = _parsed(found)
-            name = str(parsed["name"])
+            self._decoders[schema_id] = (full_name_of(found), decoder_of(found))
         except Exception:  # a schema in the registry that is no Avro record, whatever it is
-            name, parsed = "", None
-        self._writer_schemas[schema_id] = (name, parsed)
+            self._decoders[schema_id] = ("", None)
 
     def decode(self, topic: str, value: bytes | None) -> r.Record:
         """The record in `value`, which was read from `topic`.
@@ -117,15 +113,11 @@ class Codec:
             )
         schema_id = int.from_bytes(value[1:5], "big")
         reader = self._readers.get((topic, schema_id))
-        schema, record_type = reader or self._reader_for(topic, schema_id)
-        body = BytesIO(value)
-        body.seek(5)
+        decode, record_type = reader or self._reader_for(topic, schema_id)
         try:
-            fields = fastavro.schemaless_reader(body, schema)
-        except Exception as exc:  # fastavro raises whatever the bytes lead it to
+            fields = decode(value, 5)
+        except Exception as exc:  # whatever the bytes lead it to
             raise BadPayload(f"{record_type.__name__}: body does not fit schema {schema_id}: {exc!r}") from exc
-        if body.tell() != len(value):
-            raise BadPayload(f"{record_type.__name__}: {len(value) - body.tell()} bytes after the end of the body")
         try:
             return record_type.model_validate(fields)
         except ValidationError as exc:
@@ -146,21 +138,14 @@ class Codec:
         if writer is None:
             carried = ", ".join(t.__name__ for t in self._topic(topic).records)
             raise UnencodableRecord(f"no writer for {type(record).__name__} on {topic}, which carries {carried}")
-        frame, schema = writer
-        fields = record.model_dump()
-        if event_id is not None:
-            fields["event_id"] = event_id
-        if not fields["occurred_at"] and occurred_at is not None:
-            fields["occurred_at"] = occurred_at
-        if not fields["event_id"] or not fields["occurred_at"]:
+        frame, encode = writer
+        event_id, occurred_at = event_id or record.event_id, record.occurred_at or occurred_at
+        if not event_id or not occurred_at:
             raise UnencodableRecord(f"{type(record).__name__} has no event_id or no occurred_at")
-        body = BytesIO()
-        body.write(frame)
         try:
-            fastavro.schemaless_writer(body, schema, fields)
-        except Exception as exc:  # fastavro raises whatever the values lead it to
+            encoded = encode(frame, record, event_id, occurred_at)
+        except Exception as exc:  # whatever the values lead it to
             raise UnencodableRecord(f"{type(record).__name__} does not fit its schema: {exc!r}") from exc
-        encoded = body.getvalue()
         if len(encoded) > MAX_RECORD_BYTES:
             raise RecordTooLarge(
                 f"{type(record).__name__} for {topic} is {len(encoded)} bytes, above {MAX_RECORD_BYTES}; "
@@ -168,19 +153,19 @@ class Codec:
             )
         return encoded
 
-    def _reader_for(self, topic: str, schema_id: int) -> tuple[Any, type[r.Record]]:
+    def _reader_for(self, topic: str, schema_id: int) -> tuple[DecodeBody, type[r.Record]]:
         if self._is_known_unknown(schema_id):
             raise UnknownSchemaId(f"the registry knows no schema with id {schema_id}")
-        if schema_id not in self._writer_schemas:
+        if schema_id not in self._decoders:
             raise SchemaNotLoaded(schema_id)
-        name, schema = self._writer_schemas[schema_id]
+        name, decode = self._decoders[schema_id]
         record_type = RECORD_TYPES.get(name)
         declared = self._topic(topic)
-        if record_type is None or not declared.carries(record_type):
+        if decode is None or record_type is None or not declared.carries(record_type):
             carried = ", ".join(t.__name__ for t in declared.records)
             raise ForeignSchema(f"schema {schema_id} is {name or 'no record'}; {topic} carries {carried}")
-        self._readers[topic, schema_id] = (schema, record_type)
-        return schema, record_type
+        self._readers[topic, schema_id] = (decode, record_type)
+        return decode, record_type
 
     def _topic(self, name: str) -> Topic:
         return self._more_topics.get(name) or topic_named(name)
@@ -188,10 +173,6 @@ class Codec:
     def _is_known_unknown(self, schema_id: int) -> bool:
         until = self._unknown_until.get(schema_id)
         return until is not None and time.monotonic() < until
-
-
-def _parsed(schema: Any) -> Any:
-    return fastavro.parse_schema(without_logical_types(schema))
 
 
 def _first_problem(exc: ValidationError) -> str:

@@ -9,19 +9,18 @@ from __future__ import annotations
 from hashlib import sha256
 
 Part = str | int
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def derived_id(*parts: Part) -> str:
     """A UUIDv8 over `parts`, in their order; integers count as their decimal text."""
-    digest = sha256()
+    raw = b""
     for part in parts:
-        raw = str(part).encode()
-        digest.update(len(raw).to_bytes(4, "big") + raw)
-    number = int.from_bytes(digest.digest()[:16], "big")
-    number = number & ~(0xF << 76) | (8 << 76)  # version
-    number = number & ~(0x3 << 62) | (0x2 << 62)  # variant
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        encoded = str(part).encode()
+        raw += len(encoded).to_bytes(4, "big") + encoded
+    digest = sha256(raw).hexdigest()
+    # the version replaces a hex digit, the variant the upper two bits of another
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
 
 
 def execution_id(tenant_id: str, request_id: str) -> str:

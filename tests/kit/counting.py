@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from penstock_schemas.records import ConfigureTenant, TenantConfigured
@@ -55,7 +54,7 @@ def counting_stage(name: str, inputs: tuple[Topic, ...], out: Topic, **more: Any
                 decision.timers.append(Timer(given.tenant_id, None))
             case "big":
                 written = decision.outputs[0].record.model_copy(update={"tier": "x" * size})
-                decision.outputs[0] = replace(decision.outputs[0], record=written)
+                decision.outputs[0] = Output(out, written)
             case "bigrow":
                 decision.puts["text"] = Text("x" * size)
             case "number":

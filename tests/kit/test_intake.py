@@ -41,7 +41,7 @@ async def admit(
         topic=IN.name, partition=partition, offset=0, timestamp=1, key=None, value=value, headers=()
     )
     said = waits if waits is not None else Waits()
-    intake = Intake({IN.name: IN}, 4, partition, codec, prepare, said.append)
+    intake = Intake({IN.name: IN}, 4, partition, codec, {ConfigureTenant: prepare} if prepare else {}, said.append)
     (arrived,) = await intake.admit([raw])
     return arrived
 

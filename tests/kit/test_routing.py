@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from penstock_streams.kit.fold import Fold
+from penstock_streams.kit.intake import Arrived
 from tests.kit.conftest import MakeWorld
 from tests.kit.counting import command
 from tests.kit.world import World
@@ -56,9 +57,8 @@ async def test_control_without_forwarding_a_tenant_has_two_writers(
 ) -> None:
     fold_record = Fold.record
 
-    def folds_everything(self: Fold, arrived: object) -> None:
-        object.__setattr__(arrived, "home", arrived.raw.partition)  # type: ignore[attr-defined]
-        fold_record(self, arrived)  # type: ignore[arg-type]
+    def folds_everything(self: Fold, arrived: Arrived) -> None:
+        fold_record(self, Arrived(arrived.raw, arrived.raw.partition, arrived.record))
 
     monkeypatch.setattr(Fold, "record", folds_everything)
     world = await make_world(PARTITIONS)

@@ -33,5 +33,5 @@ def accounts_stage(policy: Policy, artifacts: ArtifactStore) -> Stage:
         outputs=(topics.ACCOUNTS_EVENTS, topics.EXECUTIONS_EVENTS, topics.EXECUTIONS_COMMANDS),
         row_types=ROW_TYPES,
         decide=Accounts(policy),
-        prepare=move_large_input,
+        prepare={RequestExecution: move_large_input},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -23,8 +23,7 @@ class Row(msgspec.Struct, frozen=True):
 R = TypeVar("R", bound=Row)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One record of an input, with its Kafka coordinates."""
 
     record: Record
@@ -35,8 +34,7 @@ class Event:
     """Microseconds; Kafka's own (LogAppendTime), so when it was received."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimerDue:
+class TimerDue(msgspec.Struct, frozen=True):
     """A timer that has fallen due and is gone from the table."""
 
     name: str
@@ -56,16 +54,14 @@ class Rows(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """A record to write. The kit stamps `event_id` and `occurred_at` and computes the partition."""
 
     topic: Topic
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(msgspec.Struct, frozen=True):
     """Sets, moves or cancels the timer `name`; there is one per name and partition."""
 
     name: str
@@ -90,8 +86,8 @@ Decide = Callable[[Rows, Event | TimerDue, int], Decision]
 """Pure: (rows, event or timer, now in microseconds) → decision. An exception makes the event a dead letter."""
 
 Prepare = Callable[[Record], Awaitable[Record]]
-"""I/O before the decision and outside the transaction. Idempotent, because a crash repeats it; must not
-change the routing key. `Unreachable` is retried with back-off, any other error makes a dead letter."""
+"""I/O on a record before its decision and outside the transaction. Idempotent, because a crash repeats it; must
+not change the routing key. `Unreachable` is retried with back-off, any other error makes a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +103,8 @@ class Stage:
     decide: Decide
     grace_s: float = 0.0
     """See `Timer.after_grace`."""
-    prepare: Prepare | None = None
+    prepare: Mapping[type[Record], Prepare] = field(default_factory=dict)
+    """By record type; most need none."""
 
     def __post_init__(self) -> None:
         if not 1 <= len({topic.name for topic in self.inputs}) == len(self.inputs) <= 2:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.rows import TimerRow
 
 Headers = Sequence[tuple[str, bytes | None]]
 
 
-@dataclass(slots=True)
-class Message:
+class Message(msgspec.Struct):
     """Bytes for one partition of one topic."""
 
     key: bytes | None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.errors import Unreachable
 from penstock_schemas.codec import Codec, SchemaNotLoaded
@@ -19,8 +20,7 @@ log = logging.getLogger("penstock.streams")
 LONGEST_PAUSE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True):
     """An input record, ready for the fold."""
 
     raw: InputRecord
@@ -45,7 +45,7 @@ class Intake:
         partitions: int,
         partition: int,
         codec: Codec,
-        prepare: Prepare | None,
+        prepare: Mapping[type[Record], Prepare],
         waiting: Callable[[str | None], None],
     ) -> None:
         self._inputs = inputs
@@ -57,15 +57,24 @@ class Intake:
 
     async def admit(self, raws: list[InputRecord]) -> list[Arrived]:
         """All of `raws`, in their order; waits while the registry or what `prepare` needs is down."""
-        return [await self._admit(raw) for raw in raws]
+        return [self._at_once(raw) or await self._admit(raw) for raw in raws]
+
+    def _at_once(self, raw: InputRecord) -> Arrived | None:
+        """The ordinary case, without a coroutine per record: a sound record with nothing to prepare."""
+        try:
+            record = self._codec.decode(raw.topic, raw.value)
+            home = self._inputs[raw.topic].partition_of(record, self._partitions)
+        except Exception:
+            return None
+        return None if type(record) in self._prepare else Arrived(raw, home, record)
 
     async def _admit(self, raw: InputRecord) -> Arrived:
         home = self._partition
         try:
             record = await self._decode(raw)
             home = self._inputs[raw.topic].partition_of(record, self._partitions)
-            if self._prepare is not None and home == self._partition:
-                record = await self._prepared(self._prepare, record)
+            if home == self._partition and (prepare := self._prepare.get(type(record))):
+                record = await self._prepared(prepare, record)
         except MemoryError:  # says nothing about the record
             raise
         except Exception as exc:
