@@ -1,7 +1,7 @@
 """The released versions of the contract, and whether today's is compatible with every one of them.
 
-`released/<version>/` holds a copy of `avro/` as it was released, and never changes again. A release adds the next
-folder: `cp -r avro released/<version>`.
+`history/<version>/` holds a copy of `avro/` as it was released, and never changes again. A release adds the next
+folder: `cp -r avro history/<version>`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Release = dict[str, Schema]
 
 def released() -> dict[str, Release]:
     """Every released version of the contract, by its version."""
-    root = files("penstock_schemas").joinpath("released")
+    root = files("penstock_schemas").joinpath("history")
     return {folder.name: _schemas_in(folder) for folder in sorted(root.iterdir(), key=lambda f: f.name)}
 
 
