@@ -60,7 +60,7 @@ ACCOUNTS_REQUESTS = Topic(
     stage="accounts",
     kind="requests",
     routing_field="tenant_id",
-    records=(r.RequestExecution, r.RecordUsage),
+    records=(r.RequestExecution, r.CancelExecution, r.RecordUsage),
     writers=("upstream", "accounts"),
     retention_s=7 * DAY_S,
 )
@@ -87,7 +87,7 @@ EXECUTIONS_COMMANDS = Topic(
     stage="executions",
     kind="commands",
     routing_field="execution_id",
-    records=(r.StartExecution, r.ClaimLease, r.Heartbeat, r.FinishAttempt),
+    records=(r.StartExecution, r.StopExecution, r.ClaimLease, r.Heartbeat, r.FinishAttempt),
     writers=("accounts", "executions", "worker"),
     retention_s=7 * DAY_S,
 )
@@ -101,6 +101,7 @@ EXECUTIONS_EVENTS = Topic(
         r.ExecutionQueued,
         r.ExecutionRejected,
         r.RequestRefused,
+        r.CancelRefused,
         r.AttemptStarted,
         r.AttemptLost,
         r.AttemptFailed,
@@ -108,6 +109,7 @@ EXECUTIONS_EVENTS = Topic(
         r.ExecutionCompleted,
         r.ExecutionFailed,
         r.ExecutionTimedOut,
+        r.ExecutionCancelled,
     ),
     writers=("accounts", "executions"),
     retention_s=30 * DAY_S,

@@ -18,7 +18,7 @@ from penstock_schemas.topics import DEFAULT_QUEUE
 SHOWN_CHARACTERS = 60
 """Of a refused value in an error message; a 10 kB tenant id should not fill the screen."""
 MAX_LISTED = 10_000
-Status = Literal["queued", "admitted", "running", "completed", "failed", "timed_out", "rejected"]
+Status = Literal["queued", "admitted", "running", "completed", "failed", "timed_out", "cancelled", "rejected"]
 
 
 def _not_reserved(tenant: str) -> str:
@@ -61,6 +61,14 @@ class RunArguments(Arguments):
     max_attempts: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     queue: Name = DEFAULT_QUEUE
     metadata: dict[Text, Text] = Field(default_factory=dict)
+
+
+class CancelArguments(Arguments):
+    """Arguments of `Client.cancel`."""
+
+    execution_id: CallerId
+    tenant: CallerTenant | None = None
+    reason: Annotated[Text, Field(max_length=500)] = ""
 
 
 class UsageArguments(Arguments):

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from penstock.arguments import (
     BillArguments,
+    CancelArguments,
     ListArguments,
     RunArguments,
     TenantArguments,
@@ -19,6 +20,7 @@ from penstock.arguments import (
     checked,
 )
 from penstock.artifacts import ArtifactStore
+from penstock.cancelling import Cancelling
 from penstock.connecting import KafkaConnection
 from penstock.dead_letters import DeadLetters
 from penstock.encoding import Encoding
@@ -68,6 +70,7 @@ class Client:
         self._reading = Reading(clickhouse or ClickHouseSettings(), answer_within_s)
         self._submitting = Submitting(self._kafka, self._encoding, self._payloads)
         self._following = Following(self._kafka, self._encoding, History(self._reading, self._kafka))
+        self._cancelling = Cancelling(self._submitting, self._following)
         self._tenants = Tenants(self._kafka, self._encoding, self._submitting)
         self.dead_letters = DeadLetters(self._kafka, self._encoding, self._reading)
         self._submitted: OrderedDict[str, Submission] = OrderedDict()
@@ -160,7 +163,7 @@ class Client:
 
         Raises:
             RequestRejected: accounts said no; `reason` says why.
-            ExecutionFailedError, ExecutionTimedOutError: it ended without a result.
+            ExecutionFailedError, ExecutionTimedOutError, ExecutionCancelledError: it ended without a result.
             FollowTimeout: it did not end within `timeout_s` seconds.
         """
         ending: r.Record | None = None
@@ -189,6 +192,25 @@ class Client:
         """
         records = await self._following.until_now(execution_id)
         return state_of(records, await self._reading.cost_nanousd(execution_id))
+
+    async def cancel(self, execution_id: str, *, reason: str = "", tenant: str | None = None) -> Execution:
+        """End an execution before its result: while it is queued, waits for a worker, or runs.
+
+        Returns its state once it has ended: `cancelled`, or `completed` where the result came first. A running
+        agent is told at once and has a second to return.
+
+        Args:
+            reason: why, for everyone who follows it; 500 characters at most.
+            tenant: whose execution it is, where the caller knows; saves a look at its records.
+
+        Raises:
+            NotFound: the tenant has no such execution.
+            AlreadyEnded: it had ended before.
+            NotConfirmed: it was asked for, and nothing has ended yet.
+        """
+        wanted = checked(CancelArguments, execution_id=execution_id, tenant=tenant, reason=reason)
+        await self._cancelling.cancel(wanted)
+        return await self.get(execution_id)
 
     async def list(
         self, tenant: str | None = None, status: str | None = None, limit: int = 50

@@ -24,10 +24,12 @@ PenstockError                        exit code 1
 │   └── ArtifactStoreUnreachable
 ├── Unverifiable                     exit code 5: the facts are no longer there to check
 ├── NotFound
+├── AlreadyEnded                     there is nothing left to cancel
 ├── FollowTimeout
 ├── NotConfirmed                     a command was sent, its effect was not seen in time
 ├── ExecutionFailedError             the run ended without a result
-│   └── ExecutionTimedOutError
+│   ├── ExecutionTimedOutError
+│   └── ExecutionCancelledError
 ├── AgentError                       raised inside an agent
 │   ├── RetryableAgentError
 │   ├── PermanentAgentError
@@ -64,6 +66,7 @@ from penstock_schemas.errors import (
 
 __all__ = [
     "AgentError",
+    "AlreadyEnded",
     "AlreadyRunning",
     "ArtifactStoreUnreachable",
     "BadFraming",
@@ -72,6 +75,7 @@ __all__ = [
     "ContractError",
     "DataFolderDamaged",
     "DiskFull",
+    "ExecutionCancelledError",
     "ExecutionFailedError",
     "ExecutionTimedOutError",
     "FollowTimeout",
@@ -156,6 +160,10 @@ class NotFound(PenstockError):
     """No such execution, tenant or dead letter is known yet."""
 
 
+class AlreadyEnded(PenstockError):
+    """The execution had ended before it could be cancelled."""
+
+
 class FollowTimeout(PenstockError):
     """The execution did not end within the time the caller allowed for following it."""
 
@@ -180,6 +188,14 @@ class ExecutionTimedOutError(ExecutionFailedError):
     def __init__(self, execution_id: str, timeout_s: int) -> None:
         super().__init__(execution_id, "timed_out", f"the run deadline of {timeout_s} s passed")
         self.timeout_s = timeout_s
+
+
+class ExecutionCancelledError(ExecutionFailedError):
+    """Somebody cancelled the execution; `reason` is in their words."""
+
+    def __init__(self, execution_id: str, reason: str) -> None:
+        super().__init__(execution_id, "cancelled", reason or "no reason was given")
+        self.reason = reason
 
 
 class AgentError(PenstockError):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from penstock_schemas import records as r
 
-Terminal = r.ExecutionCompleted | r.ExecutionFailed | r.ExecutionTimedOut | r.ExecutionRejected
+Terminal = (
+    r.ExecutionCompleted | r.ExecutionFailed | r.ExecutionTimedOut | r.ExecutionCancelled | r.ExecutionRejected
+)
 
 
 class Followed:

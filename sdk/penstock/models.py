@@ -47,7 +47,7 @@ class Execution(Value):
     execution_id: str
     tenant_id: str
     status: str = "running"
-    """queued, admitted, running, completed, failed, timed_out or rejected."""
+    """queued, admitted, running, completed, failed, timed_out, cancelled or rejected."""
     request_id: str = ""
     user_id: str | None = None
     agent_type: str = ""
@@ -60,7 +60,7 @@ class Execution(Value):
     error_type: str | None = None
     error_message: str | None = None
     reason: str | None = None
-    """Why it was rejected, as a code; `error_message` says more."""
+    """Why it was rejected, as a code (`error_message` says more), or cancelled, in the words of whoever did."""
     requested_at: datetime
     """When accounts answered the request."""
     started_at: datetime | None = None

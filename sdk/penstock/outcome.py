@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.artifacts import ArtifactStore
 from penstock.errors import (
+    ExecutionCancelledError,
     ExecutionFailedError,
     ExecutionTimedOutError,
     InvalidInput,
@@ -15,13 +16,15 @@ from penstock.errors import (
 )
 from penstock.models import Execution
 from penstock_schemas import records as r
+from penstock_schemas.records.executions import TerminalEvent
 
 
 async def output_of(ending: r.Record, payloads: ArtifactStore | None) -> str:
     """The output text of the record that ended an execution, fetched where it travels by reference.
 
     Raises:
-        RequestRejected, ExecutionFailedError, ExecutionTimedOutError: it ended without one.
+        RequestRejected, ExecutionFailedError, ExecutionTimedOutError, ExecutionCancelledError: it ended without
+            one.
         InvalidInput: the output is in an artifact store, and none is configured here.
         ArtifactStoreUnreachable, NotFound: the store does not give it.
     """
@@ -36,6 +39,8 @@ async def output_of(ending: r.Record, payloads: ArtifactStore | None) -> str:
             raise ExecutionFailedError(ending.execution_id, ending.error_type, ending.error_message)
         case r.ExecutionTimedOut():
             raise ExecutionTimedOutError(ending.execution_id, ending.timeout_s)
+        case r.ExecutionCancelled():
+            raise ExecutionCancelledError(ending.execution_id, ending.reason)
         case r.ExecutionRejected() | r.RequestRefused():
             raise RequestRejected(ending.reason, ending.detail)
     raise InvalidInput(f"{type(ending).__name__} does not end an execution")
@@ -73,13 +78,15 @@ def _changes(record: r.Record) -> dict[str, Any]:
         case r.ExecutionTimedOut():
             error = {"error_type": "timed_out", "error_message": f"run deadline of {record.timeout_s} s passed"}
             return _ended(record, "timed_out") | error
+        case r.ExecutionCancelled():
+            return _ended(record, "cancelled") | {"reason": record.reason or None}
         case r.ExecutionRejected():
             why = {"reason": record.reason, "error_message": record.detail}
             return _identity(record) | {"status": "rejected", "finished_at": _time(record)} | why
     return {}
 
 
-def _ended(record: r.ExecutionCompleted | r.ExecutionFailed | r.ExecutionTimedOut, status: str) -> dict[str, Any]:
+def _ended(record: TerminalEvent, status: str) -> dict[str, Any]:
     return _identity(record) | {"status": status, "attempts": record.attempts, "finished_at": _time(record)}
 
 

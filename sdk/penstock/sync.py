@@ -70,6 +70,10 @@ class SyncClient:
         """The state of one execution as of now."""
         return self._wait(self._client.get(execution_id))
 
+    def cancel(self, execution_id: str, *, reason: str = "", tenant: str | None = None) -> Execution:
+        """End an execution before its result."""
+        return self._wait(self._client.cancel(execution_id, reason=reason, tenant=tenant))
+
     def list(self, tenant: str | None = None, status: str | None = None, limit: int = 50) -> Sequence[Execution]:
         """Executions as far as ClickHouse has loaded them, newest first."""
         return self._wait(self._client.list(tenant, status, limit))

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
+from tests.fixtures.agents import python_path_with_agents
+
 UP_DEADLINE_S = 180
 COMMAND_DEADLINE_S = 120
 
@@ -55,7 +57,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("stack") / ".penstock"
     running = Stack(home)
     command = [sys.executable, "-m", "penstock"]
-    environment = {**os.environ, "PENSTOCK_HOME": str(home)}
+    agents = python_path_with_agents(tmp_path_factory.mktemp("site"))
+    environment = {**os.environ, "PENSTOCK_HOME": str(home), "PYTHONPATH": agents}
     up = subprocess.run(
         [*command, "up", "--ports", "auto"], env=environment, capture_output=True, text=True, timeout=UP_DEADLINE_S
     )

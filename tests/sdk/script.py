@@ -54,6 +54,9 @@ class Execution:
     def timed_out(self) -> r.ExecutionTimedOut:
         return r.ExecutionTimedOut(**self._named, epoch=1, attempts=1, last_seq=0, timeout_s=7)
 
+    def cancelled(self, reason: str = "changed my mind") -> r.ExecutionCancelled:
+        return r.ExecutionCancelled(**self._named, epoch=1, attempts=1, last_seq=0, reason=reason)
+
 
 def answers(request: r.Record) -> list[r.Record]:
     """What the platform would answer to a request or a command."""
@@ -61,6 +64,21 @@ def answers(request: r.Record) -> list[r.Record]:
         case r.RequestExecution(tenant_id="suspended"):
             run = Execution(request.tenant_id, request.request_id, request.agent_type)
             return [run.rejected("tenant_suspended", "the operator suspended this tenant")]
+        case r.RequestExecution(agent_type="waits"):
+            run = Execution(request.tenant_id, request.request_id, request.agent_type)
+            return [run.admitted(), run.started()]
+        case r.CancelExecution():
+            about = {"tenant_id": request.tenant_id, "execution_id": request.execution_id}
+            named = about | {"request_id": "any", "agent_type": "waits", "epoch": 1, "attempts": 1, "last_seq": 0}
+            if request.tenant_id == "stranger":
+                why = {"reason": "unknown_execution", "detail": "this tenant has no such execution"}
+                return [r.CancelRefused(**about, refused_event_id=request.event_id, **why)]
+            if request.reason == "too late":
+                why = {"reason": "finished", "detail": "it has ended already"}
+                return [r.CancelRefused(**about, refused_event_id=request.event_id, **why)]
+            if request.reason == "just too late":
+                return [r.ExecutionCompleted(**named, output="a result after all")]
+            return [r.ExecutionCancelled(**named, reason=request.reason)]
         case r.RequestExecution():
             run = Execution(request.tenant_id, request.request_id, request.agent_type)
             end = run.failed() if request.agent_type == "broken" else run.completed(request.input, last_seq=2)

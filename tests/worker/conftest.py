@@ -1,7 +1,5 @@
 """Agents for these tests, a broker of their own, and a scripted lease authority."""
 
-import os
-import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,32 +13,17 @@ from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import all_topics
 from penstock_services.topic_admin import apply_topics
+from tests.fixtures.agents import python_path_with_agents
 from tests.fixtures.kafka import own_kafka
-from tests.worker import faulty_agents
 from tests.worker.lease_authority import QUEUE, LeaseAuthority, Platform, running
-
-ROOT = Path(__file__).parents[2]
-
-
-def agent_name(cls: type) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def agents_on_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An installed distribution, as an author's would be, that slot processes find on their path."""
+    """Slot processes find the test agents on their path."""
     site = tmp_path_factory.mktemp("site")
-    info = site / "penstock_test_agents-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: penstock-test-agents\nVersion: 1\n")
-    classes = [
-        c for c in vars(faulty_agents).values() if isinstance(c, type) and c.__module__ == faulty_agents.__name__
-    ]
-    lines = [f"{agent_name(cls)} = {cls.__module__}:{cls.__name__}" for cls in classes]
-    lines.append("broken = tests.worker.no_such_module:Agent")
-    (info / "entry_points.txt").write_text("[penstock.agents]\n" + "\n".join(lines) + "\n")
     patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
+    patch.setenv("PYTHONPATH", python_path_with_agents(site))
     yield site
     patch.undo()
 

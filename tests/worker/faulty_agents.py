@@ -45,6 +45,17 @@ class Waits:
         return "waited"
 
 
+class Listens:
+    """Works until it is told that it is cancelled, reports what it used, and returns half a result."""
+
+    async def run(self, context: AgentContext) -> str:
+        await context.progress(str(os.getpid()))
+        while not context.cancelled:
+            await asyncio.sleep(0.01)
+        await context.record_usage("gpt-4", input_tokens=7, output_tokens=7)
+        return "half"
+
+
 class ReturnsNumber:
     async def run(self, context: AgentContext) -> str:
         return 42  # type: ignore[return-value]

@@ -112,8 +112,8 @@ class LeaseAuthority:
     async def send_bytes(self, topic: Topic, value: bytes, partition: int) -> None:
         await self._producer.send_and_wait(topic.name, value, partition=partition)
 
-    async def revoke(self, claim: r.ClaimLease) -> None:
-        await self.send(EXECUTIONS_LEASES, lease(r.LeaseRevoked, claim, reason="cancelled"))
+    async def revoke(self, claim: r.ClaimLease, reason: str = "stale_epoch") -> None:
+        await self.send(EXECUTIONS_LEASES, lease(r.LeaseRevoked, claim, reason=reason))
 
     async def grant(self, claim: r.ClaimLease) -> None:
         granted = lease(

@@ -106,9 +106,9 @@ def _to(table: str, *record_types: type[r.Record], **renamed: str) -> dict[type[
 DESTINATIONS: Mapping[type[r.Record], Destination] = {
     **_to(
         "executions_events",
-        *(r.ExecutionAdmitted, r.ExecutionQueued, r.ExecutionRejected, r.RequestRefused),
+        *(r.ExecutionAdmitted, r.ExecutionQueued, r.ExecutionRejected, r.RequestRefused, r.CancelRefused),
         *(r.AttemptStarted, r.AttemptLost, r.AttemptFailed, r.StaleAttemptReported),
-        *(r.ExecutionCompleted, r.ExecutionFailed, r.ExecutionTimedOut),
+        *(r.ExecutionCompleted, r.ExecutionFailed, r.ExecutionTimedOut, r.ExecutionCancelled),
     ),
     **_to("executions_progress", r.ProgressReported, r.StepStarted, r.StepFinished, r.ToolCalled, r.OutputEmitted),
     **_to("accounts_events", r.TenantConfigured),

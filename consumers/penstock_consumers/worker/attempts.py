@@ -88,6 +88,10 @@ class Attempts:
                 for key, deadline_s in self._leases.confirm(answer.partition, answer.heartbeat_seq).items():
                     if key in self._running:
                         self._running[key].extend(deadline_s)
+            case r.LeaseRevoked(reason="cancelled"):
+                if run := self._running.get(LeaseKey(answer.execution_id, answer.epoch)):
+                    log.info("execution %s is cancelled", answer.execution_id)
+                    run.cancel()
             case r.LeaseRevoked():
                 self._lose(LeaseKey(answer.execution_id, answer.epoch), f"revoked: {answer.reason}")
             case r.LeaseDenied():

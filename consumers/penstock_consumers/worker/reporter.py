@@ -15,7 +15,7 @@ from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id, usage_id
 from penstock_schemas.topics import ACCOUNTS_COMMANDS, EXECUTIONS_COMMANDS, EXECUTIONS_PROGRESS
 
-Status = Literal["completed", "failed", "timed_out", "handed_back"]
+Status = Literal["completed", "failed", "timed_out", "cancelled", "handed_back"]
 MAX_ERROR_MESSAGE_BYTES = 2048
 MAX_ERROR_TYPE_CHARS = 256
 REPORTABLE: dict[str, type[r.ProgressRecord | r.RecordUsage]] = {

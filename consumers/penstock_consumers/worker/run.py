@@ -19,8 +19,11 @@ from penstock_consumers.worker.wire import Cancel, Ended, Extend, Start
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 
-Reason = Literal["lease lost", "timed_out", "handed_back"]
+Reason = Literal["lease lost", "timed_out", "cancelled", "handed_back"]
 """Why the supervisor ended a run that had not ended by itself."""
+
+CANCEL_GRACE_S = 1.0
+"""How long a cancelled agent has, from when it is told, to report what it used and return."""
 
 
 class Run:
@@ -57,6 +60,7 @@ class Run:
         self._slot: Slot | None = None
         self._reason: Reason | None = None
         self._over = False
+        self._cancelled = False
         self._abort: Callable[[], object] = lambda: None
 
     async def execute(self) -> Status | None:
@@ -84,6 +88,18 @@ class Run:
         if not self._over and self._reason is None:
             self._reason = reason
             self._abort()
+
+    def cancel(self) -> None:
+        """Somebody wants the execution to end: tell the agent, and end it where it does not return soon.
+
+        What it returns from now on is no result: it may be half a result.
+        """
+        if self._over or self._cancelled:
+            return
+        self._cancelled = True
+        self.warn()
+        grace_s = 0.0 if self._slot is None else CANCEL_GRACE_S
+        asyncio.get_running_loop().call_later(grace_s, self.end, "cancelled")
 
     def extend(self, deadline_s: float) -> None:
         """The lease lives until `deadline_s` on CLOCK_BOOTTIME."""
@@ -148,6 +164,8 @@ class Run:
         if self._reason == "timed_out":
             limit = f"the run was killed after its {self._dispatch.timeout_s} s (timeout_s)"
             return "timed_out", Ended(error_type="TimedOut", error_message=limit)
+        if self._cancelled:
+            return "cancelled", Ended()
         if self._reason == "handed_back":
             return "handed_back", Ended()
         return ("completed" if ended.error_type is None else "failed"), ended

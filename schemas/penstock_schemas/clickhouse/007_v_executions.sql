@@ -1,5 +1,5 @@
 -- The events of one execution lie on one partition in causal order, so the greatest offset has the current state.
--- Reports of stale attempts and refused repeats of a request change nothing and are left out.
+-- Reports of stale attempts, refused repeats of a request and refused cancellations change nothing and are left out.
 CREATE OR REPLACE VIEW v_executions AS
 SELECT
     e.tenant_id AS tenant_id,
@@ -30,9 +30,9 @@ FROM
         execution_id,
         argMax(transform(record_type,
             ['ExecutionQueued', 'ExecutionAdmitted', 'ExecutionRejected', 'AttemptStarted', 'AttemptLost',
-             'AttemptFailed', 'ExecutionCompleted', 'ExecutionFailed', 'ExecutionTimedOut'],
+             'AttemptFailed', 'ExecutionCompleted', 'ExecutionFailed', 'ExecutionTimedOut', 'ExecutionCancelled'],
             ['queued', 'admitted', 'rejected', 'running', 'admitted',
-             'admitted', 'completed', 'failed', 'timed_out'], 'unknown'), kafka_offset) AS status,
+             'admitted', 'completed', 'failed', 'timed_out', 'cancelled'], 'unknown'), kafka_offset) AS status,
         any(nullIf(request_id, '')) AS request_id,
         any(user_id) AS user_id,
         any(nullIf(agent_type, '')) AS agent_type,
@@ -49,13 +49,13 @@ FROM
         nullIf(anyIf(multiIf(record_type = 'ExecutionTimedOut', format('run deadline of {} s passed', toString(timeout_s)),
             record_type = 'ExecutionRejected', detail, error_message),
             record_type IN ('ExecutionFailed', 'ExecutionTimedOut', 'ExecutionRejected')), '') AS error_message,
-        nullIf(anyIf(reason, record_type = 'ExecutionRejected'), '') AS reason,
+        nullIf(anyIf(reason, record_type IN ('ExecutionRejected', 'ExecutionCancelled')), '') AS reason,
         min(occurred_at) AS requested_at,
         nullIf(maxIf(occurred_at, record_type = 'AttemptStarted'), toDateTime64(0, 6, 'UTC')) AS started_at,
         nullIf(maxIf(occurred_at, record_type IN ('ExecutionCompleted', 'ExecutionFailed', 'ExecutionTimedOut',
-            'ExecutionRejected')), toDateTime64(0, 6, 'UTC')) AS finished_at
+            'ExecutionCancelled', 'ExecutionRejected')), toDateTime64(0, 6, 'UTC')) AS finished_at
     FROM executions_events
-    WHERE record_type NOT IN ('StaleAttemptReported', 'RequestRefused')
+    WHERE record_type NOT IN ('StaleAttemptReported', 'RequestRefused', 'CancelRefused')
     GROUP BY tenant_id, execution_id
 ) AS e
 LEFT JOIN

@@ -1,6 +1,7 @@
 """The event models, one class per `.avsc` file; `tests/contract` holds each to its schema."""
 
 from penstock_schemas.records.accounts import (
+    CancelExecution,
     ConfigureTenant,
     RecordUsage,
     RequestExecution,
@@ -18,8 +19,10 @@ from penstock_schemas.records.executions import (
     AttemptFailed,
     AttemptLost,
     AttemptStarted,
+    CancelRefused,
     ClaimLease,
     ExecutionAdmitted,
+    ExecutionCancelled,
     ExecutionCompleted,
     ExecutionDispatched,
     ExecutionFailed,
@@ -36,6 +39,7 @@ from penstock_schemas.records.executions import (
     RequestRefused,
     StaleAttemptReported,
     StartExecution,
+    StopExecution,
 )
 from penstock_schemas.records.platform import DeadLetter
 from penstock_schemas.records.progress import (
@@ -52,10 +56,13 @@ __all__ = [
     "AttemptFailed",
     "AttemptLost",
     "AttemptStarted",
+    "CancelExecution",
+    "CancelRefused",
     "ClaimLease",
     "ConfigureTenant",
     "DeadLetter",
     "ExecutionAdmitted",
+    "ExecutionCancelled",
     "ExecutionCompleted",
     "ExecutionDispatched",
     "ExecutionFailed",
@@ -82,6 +89,7 @@ __all__ = [
     "StartExecution",
     "StepFinished",
     "StepStarted",
+    "StopExecution",
     "TenantConfigured",
     "ToolCalled",
     "UsageCharged",

@@ -34,6 +34,16 @@ class RequestExecution(Record):
     metadata: dict[str, str] = Field(default_factory=dict)
 
 
+class CancelExecution(Record):
+    """End an execution before its result: while it is queued, waits for a worker, or runs."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    execution_id: Id
+    reason: str = ""
+    """Why, in the words of whoever asks."""
+
+
 class ConfigureTenant(Record):
     """Operator: create or change a tenant. A null keeps the tier's own limit."""
 

@@ -41,6 +41,14 @@ class StartExecution(Work):
     max_attempts: Int32
 
 
+class StopExecution(ExecutionRecord):
+    """Accounts: end this admitted execution, whatever it is doing."""
+
+    reason: str = ""
+    requested_by: str
+    """`event_id` of the CancelExecution."""
+
+
 class ExecutionDispatched(Work):
     """A hint that an attempt may be claimed; the claim decides."""
 
@@ -82,7 +90,7 @@ class FinishAttempt(ExecutionRecord):
 
     epoch: Epoch
     worker_id: Id
-    status: Literal["completed", "failed", "timed_out", "handed_back"]
+    status: Literal["completed", "failed", "timed_out", "cancelled", "handed_back"]
     output: str | None = None
     output_ref: PayloadRef | None = None
     error_type: str | None = None
@@ -130,6 +138,15 @@ class RequestRefused(ExecutionRecord):
     request_id: Id
     refused_event_id: str
     """`event_id` of the refused request: its sender knows itself by it."""
+    reason: str
+    detail: str
+
+
+class CancelRefused(ExecutionRecord):
+    """A request to cancel that changed nothing, because there is no such execution or it has ended."""
+
+    refused_event_id: str
+    """`event_id` of the CancelExecution: its sender knows itself by it."""
     reason: str
     detail: str
 
@@ -198,6 +215,12 @@ class ExecutionTimedOut(TerminalEvent):
     timeout_s: Int32
 
 
+class ExecutionCancelled(TerminalEvent):
+    """Ended because somebody asked for it."""
+
+    reason: str = ""
+
+
 class LeaseRecord(ExecutionRecord):
     """Base of the lease authority's answers about one attempt; routed by worker."""
 
@@ -222,7 +245,7 @@ class LeaseDenied(LeaseRecord):
 
 
 class LeaseRevoked(LeaseRecord):
-    """Stop this attempt."""
+    """Stop this attempt. With reason `cancelled` the lease lives on until the worker has reported the end."""
 
     reason: str
 

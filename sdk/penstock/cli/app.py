@@ -21,7 +21,7 @@ PANEL_OF = {
     name: panel
     for panel, names in {
         "Stack": ("up", "down", "status", "doctor"),
-        "Runs": ("run", "watch", "get", "list"),
+        "Runs": ("run", "watch", "get", "cancel", "list"),
         "Money": ("bill", "audit", "prices"),
         "Operate": ("tenants", "dlq", "schemas", "topics", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),

@@ -83,6 +83,10 @@ def described(record: r.Record) -> tuple[str, str]:
             return "failed", f"after {_attempts(record.attempts)}: {why}"
         case r.ExecutionTimedOut():
             return "timed out", f"after {record.timeout_s} s and {_attempts(record.attempts)}"
+        case r.ExecutionCancelled():
+            return "cancelled", f"after {_attempts(record.attempts)}: {record.reason or 'no reason was given'}"
+        case r.CancelRefused():
+            return "refused", f"to cancel: {record.reason}: {record.detail}"
         case r.StepStarted():
             return "step", f"{record.step_number} {record.step_type} {record.name}"
         case r.StepFinished():

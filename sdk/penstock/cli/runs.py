@@ -1,4 +1,4 @@
-"""`penstock run`, `watch`, `get` and `list`."""
+"""`penstock run`, `watch`, `get`, `cancel` and `list`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
     app.command("watch")(watch)
     app.command("get")(get)
+    app.command("cancel")(cancel)
     app.command("list")(list_executions)
 
 
@@ -149,11 +150,35 @@ def get(
     )
 
 
+def cancel(
+    execution_id: Annotated[str, typer.Argument(help="Id of the execution.")],
+    reason: Annotated[str, typer.Option(help="Why; everyone who follows it will see it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """End an execution before its result, and wait until it has ended.
+
+    Exit code 1 where it had ended already, or a result came first.
+    """
+
+    async def go() -> Any:
+        from penstock.client import Client
+
+        async with Client() as client:
+            return await client.cancel(execution_id, reason=reason)
+
+    found = complete(go())
+    print_json(found) if as_json else print(found.status)
+    if found.status != "cancelled":
+        raise typer.Exit(1)
+
+
 def list_executions(
     tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Only this tenant's.")] = None,
     status: Annotated[
         str | None,
-        typer.Option(help="Only queued, admitted, running, completed, failed, timed_out or rejected ones."),
+        typer.Option(
+            help="Only queued, admitted, running, completed, failed, timed_out, cancelled or rejected ones."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most this many.")] = 50,
     as_json: AsJson = False,

@@ -1,21 +1,22 @@
 """What accounts decides. Pure: rows, one event or due timer, the time; out come rows, records and timers.
 
 A request is answered once per request_id: rejected, queued, or admitted. Admitted executions count against
-the tenant's concurrency until executions settles them; then the next in arrival order is admitted. Usage is
-charged or quarantined once per usage_id.
+the tenant's concurrency until executions settles them; then the next in arrival order is admitted. A queued
+request is cancelled here, an admitted one by executions. Usage is charged or quarantined once per usage_id.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
+from msgspec.structs import replace
 
 from penstock_schemas import ids, topics
 from penstock_schemas import records as r
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.charging import charge, remembered_until_us
-from penstock_streams.accounts.policy import Policy, limits_of
+from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy, limits_of
+from penstock_streams.accounts.queue import admitted, cancel_queued, release
 from penstock_streams.accounts.validation import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TIMEOUT_S,
@@ -23,13 +24,10 @@ from penstock_streams.accounts.validation import (
     problem_with,
     request_digest,
 )
-from penstock_streams.kit import Decision, Event, Output, Row, Rows, Timer, TimerDue
-from penstock_streams.timing import DAY_US
+from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
 from penstock_streams.work import Work
 
-ANSWERS_KEPT_US = 7 * DAY_US
-RELEASED_AT_ONCE = 100
-"""Most queued requests one event releases; the rest follow as those settle."""
+MAX_CANCEL_REASON_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +38,28 @@ class Accounts:
 
     def __call__(self, rows: Rows, event: Event | TimerDue, now: int) -> Decision:
         if isinstance(event, TimerDue):
-            return Decision(deletes=[event.name])  # every timer here is the end of a remembered key
+            return self._timer(rows, event.name, now)
         match event.record:
             case r.RequestExecution() as request:
                 return self._request(rows, request, event)
+            case r.CancelExecution() as cancel:
+                return self._cancel(rows, cancel, event)
             case r.SettleExecution() as settled:
-                return self._settle(rows, settled, event)
+                return self._settle(rows, settled, event, now)
             case r.RecordUsage() as usage:
                 return self._usage(rows, usage, event)
             case r.ConfigureTenant() as command:
-                return self._configure(rows, command)
+                return self._configure(rows, command, now)
         raise TypeError(f"accounts does not handle {type(event.record).__name__}")
+
+    def _timer(self, rows: Rows, name: str, now: int) -> Decision:
+        kind, _, identity = name.partition("/")
+        if kind != "release":
+            return Decision(deletes=[name])  # the end of a remembered answer or usage_id
+        decision, tenant = Decision(), self._tenant(rows, identity)
+        if tenant is not None:
+            release(rows, identity, tenant, now, decision)
+        return decision
 
     def _request(self, rows: Rows, request: r.RequestExecution, event: Event) -> Decision:
         execution_id = ids.execution_id(request.tenant_id, request.request_id)
@@ -71,31 +80,50 @@ class Accounts:
         )
         decision = Decision()
         if tenant.active < tenant.concurrency and not tenant.waiting:
-            decision.puts[key] = m.Answer(digest, "admitted")
-            decision.outputs += _admitted(work, tenant)
-            tenant = msgspec.structs.replace(tenant, active=tenant.active + 1)
+            decision.puts[key] = m.Answer(request.tenant_id, digest, "admitted")
+            decision.outputs += admitted(work, tenant)
+            tenant = replace(tenant, active=tenant.active + 1)
         else:
-            decision.puts[key] = m.Answer(digest, "queued")
+            decision.puts[key] = m.Answer(request.tenant_id, digest, "queued", arrival=tenant.tail)
             decision.puts[m.waiting_key(request.tenant_id, tenant.tail)] = m.Waiting(work)
             queued = r.ExecutionQueued(**work.identity(), model=work.model, queue=work.queue, position=tenant.tail)
             decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, queued))
-            tenant = msgspec.structs.replace(tenant, tail=tenant.tail + 1)
+            tenant = replace(tenant, tail=tenant.tail + 1)
         decision.puts[m.tenant_key(request.tenant_id)] = tenant
         return decision
 
-    def _settle(self, rows: Rows, settled: r.SettleExecution, event: Event) -> Decision:
+    def _cancel(self, rows: Rows, cancel: r.CancelExecution, event: Event) -> Decision:
+        key = m.answer_key(cancel.execution_id)
+        answer = rows.get(key, m.Answer)
+        if answer is None or answer.tenant_id != cancel.tenant_id:  # another tenant's does not exist for this one
+            return _not_cancelled(cancel, "unknown_execution", "this tenant has no such execution, or forgot it")
+        reason = cancel.reason[:MAX_CANCEL_REASON_CHARS]
+        match answer.state:
+            case "queued":
+                return cancel_queued(rows, cancel.tenant_id, answer, reason, event.timestamp + ANSWERS_KEPT_US)
+            case "admitted":
+                stop = r.StopExecution(
+                    tenant_id=cancel.tenant_id,
+                    execution_id=cancel.execution_id,
+                    reason=reason,
+                    requested_by=cancel.event_id,
+                )
+                return Decision(outputs=[Output(topics.EXECUTIONS_COMMANDS, stop)])
+        return _not_cancelled(cancel, "finished", "it has ended already")
+
+    def _settle(self, rows: Rows, settled: r.SettleExecution, event: Event, now: int) -> Decision:
         key = m.answer_key(settled.execution_id)
         answer = rows.get(key, m.Answer)
         tenant = self._tenant(rows, settled.tenant_id)
         if answer is None or answer.state != "admitted" or tenant is None:
             return Decision()  # settled before: a slot is freed once
         forget = Timer(key, event.timestamp + ANSWERS_KEPT_US)
-        decision = Decision(puts={key: msgspec.structs.replace(answer, state="settled")}, timers=[forget])
-        freed = msgspec.structs.replace(tenant, active=tenant.active - 1)
-        _release(rows, settled.tenant_id, freed, decision)
+        decision = Decision(puts={key: replace(answer, state="settled")}, timers=[forget])
+        freed = replace(tenant, active=tenant.active - 1)
+        release(rows, settled.tenant_id, freed, now, decision)
         return decision
 
-    def _configure(self, rows: Rows, command: r.ConfigureTenant) -> Decision:
+    def _configure(self, rows: Rows, command: r.ConfigureTenant, now: int) -> Decision:
         limits = limits_of(command.tier)
         before = self._tenant(rows, command.tenant_id)
         tenant = m.Tenant(
@@ -106,6 +134,7 @@ class Accounts:
             active=before.active if before else 0,
             head=before.head if before else 0,
             tail=before.tail if before else 0,
+            cancelled=before.cancelled if before else 0,
         )
         configured = r.TenantConfigured(
             tenant_id=command.tenant_id,
@@ -115,7 +144,7 @@ class Accounts:
             suspended=tenant.suspended,
         )
         decision = Decision(outputs=[Output(topics.ACCOUNTS_EVENTS, configured)])
-        _release(rows, command.tenant_id, tenant, decision)
+        release(rows, command.tenant_id, tenant, now, decision)
         return decision
 
     def _usage(self, rows: Rows, usage: r.RecordUsage, event: Event) -> Decision:
@@ -151,41 +180,6 @@ def _problem_with_tenant(tenant: m.Tenant | None) -> Problem | None:
     return None
 
 
-def _admitted(work: Work, tenant: m.Tenant) -> list[Output]:
-    admitted = r.ExecutionAdmitted(
-        **work.identity(),
-        model=work.model,
-        queue=work.queue,
-        tier=tenant.tier,
-        timeout_s=work.timeout_s,
-        max_attempts=work.max_attempts,
-    )
-    start = r.StartExecution(**work.fields())
-    return [Output(topics.EXECUTIONS_EVENTS, admitted), Output(topics.EXECUTIONS_COMMANDS, start)]
-
-
-def _release(rows: Rows, tenant_id: str, tenant: m.Tenant, decision: Decision) -> None:
-    """Admit waiting requests into free slots, in arrival order, and put the tenant's row."""
-    puts: dict[str, Row] = {}
-    for _ in range(RELEASED_AT_ONCE):
-        if tenant.suspended or not tenant.waiting or tenant.active >= tenant.concurrency:
-            break
-        key = m.waiting_key(tenant_id, tenant.head)
-        waiting = rows.get(key, m.Waiting)
-        if waiting is None:
-            raise LookupError(f"{key} is missing between head and tail of {tenant_id}")
-        answer_key = m.answer_key(waiting.work.execution_id)
-        answer = rows.get(answer_key, m.Answer)
-        if answer is None:
-            raise LookupError(f"{answer_key} is missing for a waiting request")
-        puts[answer_key] = msgspec.structs.replace(answer, state="admitted")
-        decision.deletes.append(key)
-        decision.outputs += _admitted(waiting.work, tenant)
-        tenant = msgspec.structs.replace(tenant, active=tenant.active + 1, head=tenant.head + 1)
-    decision.puts.update(puts)
-    decision.puts[m.tenant_key(tenant_id)] = tenant
-
-
 def _rejected(
     request: r.RequestExecution, execution_id: str, digest: str, problem: Problem, received_us: int
 ) -> Decision:
@@ -200,7 +194,7 @@ def _rejected(
         detail=problem.detail,
     )
     return Decision(
-        puts={key: m.Answer(digest, "rejected")},
+        puts={key: m.Answer(request.tenant_id, digest, "rejected")},
         outputs=[Output(topics.EXECUTIONS_EVENTS, rejected)],
         timers=[Timer(key, received_us + ANSWERS_KEPT_US)],
     )
@@ -214,5 +208,16 @@ def _refused(request: r.RequestExecution, execution_id: str) -> Decision:
         refused_event_id=request.event_id,
         reason="duplicate_mismatch",
         detail="this request_id was already used for a request with another body",
+    )
+    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused)])
+
+
+def _not_cancelled(cancel: r.CancelExecution, reason: str, detail: str) -> Decision:
+    refused = r.CancelRefused(
+        tenant_id=cancel.tenant_id,
+        execution_id=cancel.execution_id,
+        refused_event_id=cancel.event_id,
+        reason=reason,
+        detail=detail,
     )
     return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused)])

@@ -21,17 +21,22 @@ class Tenant(Row, frozen=True, tag="tenant"):
     """Arrival number of the first waiting request."""
     tail: int = 0
     """Arrival number the next waiting request gets."""
+    cancelled: int = 0
+    """Arrival numbers between head and tail whose requests were cancelled while they waited."""
 
     @property
     def waiting(self) -> int:
-        return self.tail - self.head
+        return self.tail - self.head - self.cancelled
 
 
 class Answer(Row, frozen=True, tag="answer"):
     """What a request was told; kept so that the same request_id is answered once."""
 
+    tenant_id: str
     request_digest: str
     state: Literal["admitted", "queued", "rejected", "settled"]
+    arrival: int = 0
+    """Arrival number, while it is queued."""
 
 
 class Waiting(Row, frozen=True, tag="waiting"):
@@ -59,6 +64,11 @@ def answer_key(execution_id: str) -> str:
 
 def waiting_key(tenant_id: str, number: int) -> str:
     return f"waiting/{tenant_id}/{number}"
+
+
+def release_name(tenant_id: str) -> str:
+    """Name of the timer that goes on releasing a long queue."""
+    return f"release/{tenant_id}"
 
 
 def counted_key(tenant_id: str, usage_id: str) -> str:

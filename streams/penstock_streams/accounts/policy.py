@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from penstock_schemas.topics import DEFAULT_QUEUE
 from penstock_services.pricing import BUILTIN_PRICES, PriceList
+from penstock_streams.timing import DAY_US
+
+ANSWERS_KEPT_US = 7 * DAY_US
+"""How long a settled or rejected request_id is still answered alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """What executions decides. Pure: rows, one event or due timer, the time; out come rows, records and timers.
 
-    dispatched ── claim ──> running ── completed | failed | timed out ──> ended
+    dispatched ── claim ──> running ── completed | failed | timed out | cancelled ──> ended
         ^                      │
         └──── retrying <───────┘  lost, retryable or handed back: epoch + 1
 
 A dispatch is a hint that repeats; the claim decides who runs. Every answer names the epoch; whatever names
-another one is stale and changes nothing. The first terminal state is the only one.
+another one is stale and changes nothing. The first terminal state is the only one. A cancellation ends at once
+what does not run; a running attempt is told to stop and keeps its lease until its worker says how it ended.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_schemas.records.executions import TerminalEvent
-from penstock_streams.executions import leases
+from penstock_streams.executions import answers, leases
 from penstock_streams.executions import model as m
 from penstock_streams.executions.policy import LeaseTimes
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
@@ -39,6 +40,8 @@ class Executions:
         match event.record:
             case r.StartExecution() as command:
                 return self._start(rows, command, now)
+            case r.StopExecution() as command:
+                return self._stop(rows, command, now)
             case r.ClaimLease() as claim:
                 return self._claim(rows, claim, now)
             case r.Heartbeat() as heartbeat:
@@ -72,11 +75,26 @@ class Executions:
         self._dispatch(work, m.Execution(command.tenant_id, "dispatched", epoch=1), now, decision)
         return decision
 
+    def _stop(self, rows: Rows, command: r.StopExecution, now: int) -> Decision:
+        key, decision = m.execution_key(command.execution_id), Decision()
+        execution = rows.get(key, m.Execution)
+        if execution is None or execution.state == "ended":
+            return Decision(outputs=[answers.not_cancelled(command)])
+        execution = replace(execution, cancelled_because=execution.cancelled_because or command.reason)
+        if execution.state != "running":
+            self._end_cancelled(rows, command.execution_id, execution, 0, now, decision)
+            return decision
+        pair = (command.execution_id, execution.epoch)
+        decision.puts[key] = execution
+        leases.stop(rows, execution.worker_id, pair, decision)
+        decision.outputs.append(answers.revoked(command.tenant_id, execution.worker_id, pair, "cancelled"))
+        return decision
+
     def _claim(self, rows: Rows, claim: r.ClaimLease, now: int) -> Decision:
         execution = rows.get(m.execution_key(claim.execution_id), m.Execution)
         refusal = _refusal(execution, claim)
         if refusal or execution is None:
-            return Decision(outputs=[_denied(claim, refusal or "unknown")])
+            return Decision(outputs=[answers.denied(claim, refusal or "unknown")])
         pair = (claim.execution_id, claim.epoch)
         decision = Decision()
         if execution.state == "dispatched":
@@ -118,10 +136,12 @@ class Executions:
     def _heartbeat(self, rows: Rows, heartbeat: r.Heartbeat, now: int) -> Decision:
         decision, worker_id = Decision(), heartbeat.worker_id
         listed = [(lease.execution_id, lease.epoch) for lease in heartbeat.leases]
-        for pair in leases.renew(rows, worker_id, listed, now + self.times.hold_us, decision):
+        renewed = leases.renew(rows, worker_id, listed, now + self.times.hold_us, decision)
+        for pair in [*renewed.not_held, *renewed.stopping]:
             execution = rows.get(m.execution_key(pair[0]), m.Execution)
             tenant_id = execution.tenant_id if execution else heartbeat.tenant_id
-            decision.outputs.append(_revoked(tenant_id, worker_id, pair, _why_not_held(execution, pair)))
+            reason = "cancelled" if pair in renewed.stopping else _why_not_held(execution, pair)
+            decision.outputs.append(answers.revoked(tenant_id, worker_id, pair, reason))
         confirmed = r.LeaseConfirmed(
             tenant_id=heartbeat.tenant_id,
             worker_id=worker_id,
@@ -138,9 +158,12 @@ class Executions:
             or execution.state != "running"
             or (execution.epoch, execution.worker_id) != (finish.epoch, finish.worker_id)
         ):
-            return Decision(outputs=[_stale(finish, execution)])
+            return Decision(outputs=[answers.stale(finish, execution)])
         work, decision = _work(rows, finish.execution_id), Decision()
         leases.release(rows, finish.worker_id, (finish.execution_id, finish.epoch), decision)
+        if execution.cancelled_because is not None and finish.status != "completed":
+            self._end_cancelled(rows, finish.execution_id, execution, finish.last_seq, now, decision)
+            return decision
         ending = {**work.identity(), "epoch": finish.epoch, "attempts": execution.attempts}
         ending["last_seq"] = finish.last_seq
         match finish.status:
@@ -152,9 +175,9 @@ class Executions:
                 self._end(execution, timed_out, "timed_out", now, decision)
             case "handed_back":
                 execution = replace(execution, attempts=execution.attempts - 1)
-                decision.outputs.append(_lost(execution, finish.execution_id, "handed_back"))
+                decision.outputs.append(answers.lost(execution, finish.execution_id, "handed_back"))
                 self._dispatch(work, _next_attempt(execution), now, decision)
-            case "failed":
+            case "failed" | "cancelled":  # cancelled unasked: a worker's mistake, and no result
                 error_type, message = finish.error_type or "unknown", finish.error_message or ""
                 if finish.retryable and execution.attempts < work.max_attempts:
                     failed = r.AttemptFailed(
@@ -193,7 +216,10 @@ class Executions:
         if execution and execution.state == "running" and execution.deadline_at <= now:
             work, pair = _work(rows, execution_id), (execution_id, execution.epoch)
             leases.release(rows, execution.worker_id, pair, decision)
-            decision.outputs.append(_revoked(work.tenant_id, execution.worker_id, pair, "timed_out"))
+            decision.outputs.append(answers.revoked(work.tenant_id, execution.worker_id, pair, "timed_out"))
+            if execution.cancelled_because is not None:
+                self._end_cancelled(rows, execution_id, execution, 0, now, decision)
+                return decision
             timed_out = r.ExecutionTimedOut(
                 **work.identity(),
                 epoch=execution.epoch,
@@ -210,7 +236,10 @@ class Executions:
             execution = rows.get(m.execution_key(lease.execution_id), m.Execution)
             if execution is None or execution.state != "running" or execution.epoch != lease.epoch:
                 continue
-            decision.outputs.append(_lost(execution, lease.execution_id, "lease_expired"))
+            decision.outputs.append(answers.lost(execution, lease.execution_id, "lease_expired"))
+            if execution.cancelled_because is not None:
+                self._end_cancelled(rows, lease.execution_id, execution, 0, now, decision)
+                continue
             work = _work(rows, lease.execution_id)
             if execution.attempts < work.max_attempts:
                 self._retry_later(execution, lease.execution_id, now, decision)
@@ -244,6 +273,24 @@ class Executions:
         decision.puts[m.execution_key(execution_id)] = replace(_next_attempt(execution), state="retrying")
         decision.timers += [Timer(f"deadline/{execution_id}", None), Timer(f"retry/{execution_id}", due)]
 
+    def _end_cancelled(
+        self,
+        rows: Rows,
+        execution_id: str,
+        execution: m.Execution,
+        last_seq: int,
+        now: int,
+        decision: Decision,
+    ) -> None:
+        cancelled = r.ExecutionCancelled(
+            **_work(rows, execution_id).identity(),
+            epoch=execution.epoch,
+            attempts=execution.attempts,
+            last_seq=last_seq,
+            reason=execution.cancelled_because or "",
+        )
+        self._end(execution, cancelled, "cancelled", now, decision)
+
     def _end(
         self, execution: m.Execution, event: TerminalEvent, status: str, now: int, decision: Decision
     ) -> None:
@@ -259,9 +306,9 @@ class Executions:
         decision.puts[key] = replace(execution, state="ended")
         decision.deletes.append(m.assignment_key(event.execution_id))
         decision.timers += [
-            Timer(f"deadline/{event.execution_id}", None),
-            Timer(key, now + self.times.ended_kept_us),
+            Timer(f"{kind}/{event.execution_id}", None) for kind in ("deadline", "dispatch", "retry")
         ]
+        decision.timers.append(Timer(key, now + self.times.ended_kept_us))
 
 
 def _work(rows: Rows, execution_id: str) -> Work:
@@ -305,45 +352,3 @@ def _why_not_held(execution: m.Execution | None, pair: leases.Pair) -> str:
     if execution.state == "ended":
         return "finished"
     return "stale_epoch" if execution.epoch != pair[1] else "unknown"
-
-
-def _denied(claim: r.ClaimLease, reason: str) -> Output:
-    denied = r.LeaseDenied(
-        tenant_id=claim.tenant_id,
-        execution_id=claim.execution_id,
-        epoch=claim.epoch,
-        worker_id=claim.worker_id,
-        claim_id=claim.claim_id,
-        reason=reason,
-    )
-    return Output(topics.EXECUTIONS_LEASES, denied)
-
-
-def _revoked(tenant_id: str, worker_id: str, pair: leases.Pair, reason: str) -> Output:
-    revoked = r.LeaseRevoked(
-        tenant_id=tenant_id, execution_id=pair[0], epoch=pair[1], worker_id=worker_id, reason=reason
-    )
-    return Output(topics.EXECUTIONS_LEASES, revoked)
-
-
-def _lost(execution: m.Execution, execution_id: str, reason: str) -> Output:
-    lost = r.AttemptLost(
-        tenant_id=execution.tenant_id,
-        execution_id=execution_id,
-        epoch=execution.epoch,
-        worker_id=execution.worker_id,
-        reason=reason,
-    )
-    return Output(topics.EXECUTIONS_EVENTS, lost)
-
-
-def _stale(finish: r.FinishAttempt, execution: m.Execution | None) -> Output:
-    stale = r.StaleAttemptReported(
-        tenant_id=finish.tenant_id,
-        execution_id=finish.execution_id,
-        epoch=finish.epoch,
-        worker_id=finish.worker_id,
-        current_epoch=execution.epoch if execution else 0,
-        status=finish.status,
-    )
-    return Output(topics.EXECUTIONS_EVENTS, stale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,10 +19,11 @@ def leases_of(rows: Rows, worker_id: str) -> m.Leases:
 
 
 def grant(rows: Rows, worker_id: str, pair: Pair, until: int, decision: Decision) -> None:
-    """Add or renew one lease."""
+    """Add a lease, or renew the one there is."""
     leases = leases_of(rows, worker_id)
     others = tuple(lease for lease in leases.held if (lease.execution_id, lease.epoch) != pair)
-    _put(worker_id, leases, (*others, m.Held(*pair, until)), decision)
+    stopping = any(lease.stopping for lease in leases.held if (lease.execution_id, lease.epoch) == pair)
+    _put(worker_id, leases, (*others, m.Held(*pair, until, stopping)), decision)
 
 
 def release(rows: Rows, worker_id: str, pair: Pair, decision: Decision) -> None:
@@ -32,17 +34,35 @@ def release(rows: Rows, worker_id: str, pair: Pair, decision: Decision) -> None:
         _put(worker_id, leases, others, decision)
 
 
-def renew(rows: Rows, worker_id: str, listed: Iterable[Pair], until: int, decision: Decision) -> list[Pair]:
-    """Renew every listed lease the worker holds; return those it lists and does not hold."""
+def stop(rows: Rows, worker_id: str, pair: Pair, decision: Decision) -> None:
+    """Mark one lease: its worker is to stop the run, and keeps the lease until it says how that ended."""
+    leases = leases_of(rows, worker_id)
+    marked = tuple(
+        msgspec.structs.replace(lease, stopping=True) if (lease.execution_id, lease.epoch) == pair else lease
+        for lease in leases.held
+    )
+    _put(worker_id, leases, marked, decision)
+
+
+class Renewed(NamedTuple):
+    """What a heartbeat listed and must hear about."""
+
+    not_held: list[Pair]
+    stopping: list[Pair]
+
+
+def renew(rows: Rows, worker_id: str, listed: Iterable[Pair], until: int, decision: Decision) -> Renewed:
+    """Renew every listed lease the worker holds."""
     leases, listed = leases_of(rows, worker_id), set(listed)
-    held = {(lease.execution_id, lease.epoch) for lease in leases.held}
-    if listed & held:
+    held = {(lease.execution_id, lease.epoch): lease for lease in leases.held}
+    if listed & held.keys():
         renewed = tuple(
             msgspec.structs.replace(lease, until=until) if (lease.execution_id, lease.epoch) in listed else lease
             for lease in leases.held
         )
         _put(worker_id, leases, renewed, decision)
-    return sorted(listed - held)
+    stopping = [pair for pair, lease in held.items() if lease.stopping and pair in listed]
+    return Renewed(sorted(listed - held.keys()), stopping)
 
 
 def expire(rows: Rows, worker_id: str, now: int, decision: Decision) -> list[m.Held]:

@@ -25,6 +25,8 @@ class Execution(Row, frozen=True, tag="execution"):
     worker_id: str = ""
     claim_id: str = ""
     deadline_at: int = 0
+    cancelled_because: str | None = None
+    """Reason of a cancellation while it runs; whatever ends it now but a result is that cancellation."""
 
 
 class Assignment(Row, frozen=True, tag="assignment"):
@@ -40,6 +42,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     epoch: int
     until: int
     """Microseconds; each confirmed heartbeat that lists it moves it one hold ahead."""
+    stopping: bool = False
+    """The worker has been told to stop it, and is told again with each heartbeat that lists it."""
 
 
 class Leases(Row, frozen=True, tag="leases"):

@@ -45,6 +45,7 @@ def life_of(tenant: str, request: str, *, ending: str = "completed") -> list[r.R
         "completed": r.ExecutionCompleted(**end, output="done"),
         "failed": r.ExecutionFailed(**end, error_type="Boom", error_message="it broke"),
         "timed_out": r.ExecutionTimedOut(**end, timeout_s=5),
+        "cancelled": r.ExecutionCancelled(**end, reason="changed my mind"),
     }
     return [
         r.ExecutionQueued(**named, model="m", position=3),

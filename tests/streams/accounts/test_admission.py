@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from penstock_schemas import ids
 from penstock_schemas import records as r
 from penstock_streams.accounts import model as m
-from penstock_streams.accounts.decide import ANSWERS_KEPT_US, Accounts
-from penstock_streams.accounts.policy import TIERS, Policy
+from penstock_streams.accounts.decide import Accounts
+from penstock_streams.accounts.policy import ANSWERS_KEPT_US, TIERS, Policy
 from penstock_streams.timing import DAY_US, HOUR_US
 from tests.streams.partition import Partition, kinds, only
 

@@ -14,7 +14,7 @@ from penstock_streams.timing import SECOND_US
 from tests.streams.partition import Partition, kinds, only
 
 HOLD_US = LeaseTimes().hold_us
-TERMINAL = ("ExecutionCompleted", "ExecutionFailed", "ExecutionTimedOut")
+TERMINAL = ("ExecutionCompleted", "ExecutionFailed", "ExecutionTimedOut", "ExecutionCancelled")
 
 
 def executions() -> Partition:
@@ -37,6 +37,10 @@ def finish(worker="w1", epoch=1, status="completed", execution="e1", **fields) -
     return r.FinishAttempt(
         tenant_id="acme", execution_id=execution, epoch=epoch, worker_id=worker, status=status, **fields
     )
+
+
+def stop(execution="e1", reason="enough") -> r.StopExecution:
+    return r.StopExecution(tenant_id="acme", execution_id=execution, reason=reason, requested_by="cancel-1")
 
 
 def heartbeat(worker="w1", *held: tuple[str, int]) -> r.Heartbeat:
@@ -195,9 +199,12 @@ def test_an_ended_execution_leaves_only_its_end_and_that_only_for_a_day():
 workers, epochs = st.sampled_from(["w1", "w2"]), st.integers(1, 4)
 steps = st.one_of(
     st.builds(claim, workers, epochs),
-    st.builds(finish, workers, epochs, st.sampled_from(["completed", "failed", "timed_out", "handed_back"])),
+    st.builds(
+        finish, workers, epochs, st.sampled_from(["completed", "failed", "timed_out", "cancelled", "handed_back"])
+    ),
     st.builds(lambda w, e: finish(w, e, "failed", retryable=True), workers, epochs),
     st.builds(lambda w, e: heartbeat(w, ("e1", e)), workers, epochs),
+    st.builds(stop),
     st.integers(0, 2 * HOLD_US),
 )
 
