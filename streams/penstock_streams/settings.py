@@ -25,6 +25,8 @@ class StageSettings(Settings):
     """Tier of tenants nobody configured; `none` rejects them as `unknown_tenant`."""
     lease_hold_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """A lease lives this long after the last heartbeat that listed it."""
+    claimed_within_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 86_400.0
+    """An execution that no worker of its queue has claimed for this long fails as `not_claimed`."""
 
     @field_validator("queues", mode="before")
     @classmethod
@@ -42,4 +44,7 @@ class StageSettings(Settings):
         return Policy(default_tier=self.default_tier, queues=self.queues)
 
     def lease_times(self) -> LeaseTimes:
-        return LeaseTimes(hold_us=int(self.lease_hold_s * SECOND_US))
+        return LeaseTimes(
+            hold_us=int(self.lease_hold_s * SECOND_US),
+            claimed_within_us=int(self.claimed_within_s * SECOND_US),
+        )

@@ -201,8 +201,20 @@ class Executions:
     def _repeat(self, rows: Rows, execution_id: str, now: int) -> Decision:
         execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
         if execution and execution.state == "dispatched":
-            again = replace(execution, dispatch_seq=execution.dispatch_seq + 1)
-            self._dispatch(_work(rows, execution_id), again, now, decision)
+            work, waited_us = _work(rows, execution_id), now - execution.dispatched_at
+            if waited_us >= self.times.claimed_within_us:
+                nobody = r.ExecutionFailed(
+                    **work.identity(),
+                    epoch=execution.epoch,
+                    attempts=execution.attempts,
+                    error_type="not_claimed",
+                    error_message=f"no worker of queue {work.queue} took it within {waited_us // SECOND_US} s",
+                    last_seq=0,
+                )
+                self._end(execution, nobody, "failed", now, decision)
+            else:
+                again = replace(execution, dispatch_seq=execution.dispatch_seq + 1)
+                self._dispatch(work, again, now, decision)
         return decision
 
     def _retry(self, rows: Rows, execution_id: str, now: int) -> Decision:
@@ -259,7 +271,12 @@ class Executions:
 
     def _dispatch(self, work: Work, execution: m.Execution, now: int, decision: Decision) -> None:
         """Offer the current epoch to whoever has a free slot, and come back if nobody claims it."""
-        due = now + self.times.repeat_after_us(execution.dispatch_seq)
+        if execution.dispatch_seq == 1:
+            execution = replace(execution, dispatched_at=now)
+        due = min(
+            now + self.times.repeat_after_us(execution.dispatch_seq),
+            execution.dispatched_at + self.times.claimed_within_us,
+        )
         decision.puts[m.execution_key(work.execution_id)] = execution
         decision.timers += [
             Timer(f"deadline/{work.execution_id}", None),

@@ -22,6 +22,8 @@ class Execution(Row, frozen=True, tag="execution"):
     attempts: int = 0
     """Attempts that were granted and not handed back."""
     dispatch_seq: int = 1
+    dispatched_at: int = 0
+    """When the current epoch was first dispatched."""
     worker_id: str = ""
     claim_id: str = ""
     deadline_at: int = 0

@@ -17,6 +17,8 @@ class LeaseTimes:
     repeat_first_us: int = 5 * SECOND_US
     """An unclaimed dispatch is repeated after this, then after twice as long, and so on."""
     repeat_most_us: int = 60 * SECOND_US
+    claimed_within_us: int = DAY_US
+    """An attempt that no worker of its queue has claimed for this long fails the execution."""
     retry_first_us: int = 1 * SECOND_US
     """A lost or retryable attempt is dispatched again after this, then after twice as long."""
     retry_most_us: int = 60 * SECOND_US

@@ -105,6 +105,26 @@ def test_an_unclaimed_dispatch_repeats_with_back_off_and_uses_no_attempt():
     assert partition.rows[m.execution_key("e1")].attempts == 1
 
 
+def test_what_no_worker_claims_fails_after_its_limit_and_frees_its_slot():
+    partition = Partition(Executions(LeaseTimes(claimed_within_us=90 * SECOND_US)))
+    partition.send(start(queue="forgotten"))
+    written = partition.advance(89 * SECOND_US)
+    assert set(kinds(written)) == {"ExecutionDispatched"}
+    failed, settled = partition.advance(SECOND_US)
+    assert (failed.error_type, failed.attempts, settled.status) == ("not_claimed", 0, "failed")
+    assert "queue forgotten" in failed.error_message
+    assert partition.advance(3600 * SECOND_US) == []
+
+
+def test_the_wait_of_a_later_attempt_counts_from_its_own_dispatch():
+    partition = Partition(Executions(LeaseTimes(claimed_within_us=90 * SECOND_US)))
+    partition.send(start())
+    partition.advance(80 * SECOND_US)
+    partition.send(claim())
+    partition.send(finish(status="handed_back"))
+    assert set(kinds(partition.advance(80 * SECOND_US))) == {"ExecutionDispatched"}
+
+
 def test_heartbeats_keep_a_lease_and_silence_loses_it():
     partition = running()
     for _ in range(10):
