@@ -45,10 +45,11 @@ class Topic:
         kind = type(record)  # isinstance on pydantic models costs ten times as much
         if kind is r.Heartbeat:
             return int(record.partition) % partitions  # type: ignore[attr-defined]
-        key: str = getattr(record, self.routing_field)
-        if kind is r.ExecutionDispatched and (seq := record.dispatch_seq) > 1:  # type: ignore[attr-defined]
-            key = f"{key}/{seq}"  # a repeated hint tries another partition
-        return partition_for(key, partitions)
+        home = partition_for(getattr(record, self.routing_field), partitions)
+        if kind is not r.ExecutionDispatched:
+            return home
+        # Each repeat goes to the next partition, which the workers' assignor gives to the next worker.
+        return (home + int(record.dispatch_seq) - 1) % partitions  # type: ignore[attr-defined]
 
     def routing_key(self, record: r.Record) -> str:
         """The routing key as text: also the record's Kafka key, for readers' convenience only."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from penstock_schemas import records as r
 from penstock_schemas.avro_files import RECORD_TYPES, path_of, schema_of
-from penstock_schemas.topics import TOPICS
+from penstock_schemas.topics import TOPICS, dispatch_topic
 
 EVERY_RECORD = sorted(RECORD_TYPES.values(), key=lambda kind: kind.__name__)
 PRIMITIVES = {str: "string", bytes: "bytes", bool: "boolean", float: "double"}
@@ -122,3 +122,15 @@ def test_every_record_is_carried_by_a_topic():
 def test_the_comparison_itself_sees_a_difference(schema: Any, model: Any, said: bool):
     """The control of the tests above."""
     assert (said_by_schema(schema) == said_by_model(model)) is said
+
+
+def test_each_repeat_of_a_hint_goes_to_the_partition_after_the_one_before():
+    topic = dispatch_topic("q")
+    hints = [
+        r.ExecutionDispatched(
+            tenant_id="a", execution_id="e", request_id="r", agent_type="x", timeout_s=1, epoch=1, dispatch_seq=seq
+        )
+        for seq in range(1, 8)
+    ]
+    partitions = [topic.partition_of(hint, 3) for hint in hints]
+    assert partitions == [(partitions[0] + n) % 3 for n in range(7)]

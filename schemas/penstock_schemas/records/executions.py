@@ -54,7 +54,7 @@ class ExecutionDispatched(Work):
 
     epoch: Epoch
     dispatch_seq: Int32
-    """Counts repeats of the same attempt, from 1; part of the routing key, so a repeat lands elsewhere."""
+    """Counts repeats of the same attempt, from 1; each goes to the partition after the one before."""
 
 
 class ClaimLease(ExecutionRecord):
