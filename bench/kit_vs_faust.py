@@ -15,7 +15,6 @@ import asyncio
 import json
 import logging
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -30,18 +29,13 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client import REGISTRY
 from rich.console import Console
 from rich.table import Table
+from servers import in_a_process, start_servers
 
 from penstock.settings import KafkaSettings
 from penstock_schemas.codec import Codec
 from penstock_schemas.records import RecordUsage, UsageCharged
 from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import DEAD_LETTERS, Topic
-from penstock_services.embedded.jars import java_servers
-from penstock_services.embedded.java import find_java
-from penstock_services.embedded.kafka import kafka_process
-from penstock_services.embedded.ports import free_ports
-from penstock_services.embedded.process import running
-from penstock_services.embedded.registry import registry_process, registry_url
 from penstock_services.topic_admin import apply_topics
 from penstock_streams.kit import (
     Decision,
@@ -130,16 +124,7 @@ class Bench:
 
     async def process(self, what: str, events: int) -> dict[str, float]:
         """Run `what` in a process of its own; its figures."""
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable,
-            __file__,
-            "--worker",
-            json.dumps([what, events, self.bootstrap, self.registry, self.run]),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        out, _ = await worker.communicate()
-        figures: dict[str, float] = json.loads(out.splitlines()[-1])
-        return figures
+        return await in_a_process(__file__, what, events, self.bootstrap, self.registry, self.run)
 
 
 async def rate(count: Callable[[], float], events: int) -> float:
@@ -228,7 +213,7 @@ async def run_faust(bench: Bench, events: int) -> dict[str, float]:
 async def measure(rounds: int) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as servers:
-            bootstrap, registry = await _servers(servers, Path(folder))
+            bootstrap, registry = await start_servers(servers, Path(folder))
             kit_rates, faust_rates, kit_ready, faust_ready = [], [], [], []
             for number in range(rounds):
                 run = f"b{number}-{uuid4().hex[:6]}"
@@ -260,16 +245,6 @@ async def _write_faust_changelog(bench: Bench) -> None:
         for number in range(RECOVERED_KEYS):
             key, value = json.dumps(f"user-{number:06d}").encode(), json.dumps([1, 675_000]).encode()
             await producer.send(name, value, key=key, partition=number % PARTITIONS)
-
-
-async def _servers(stack: AsyncExitStack, folder: Path) -> tuple[str, str]:
-    java, servers = find_java(), java_servers()
-    kafka_port, controller_port, registry_port = free_ports(3)
-    kafka = kafka_process(java, servers, folder / "kafka", folder / "kafka.log", kafka_port, controller_port)
-    await stack.enter_async_context(running(kafka))
-    registry = registry_process(java, servers, registry_port, folder / "registry.log", kafka_bootstrap=None)
-    await stack.enter_async_context(running(registry))
-    return f"127.0.0.1:{kafka_port}", registry_url(registry_port)
 
 
 def _topic(name: str, record: type[Any]) -> Topic:

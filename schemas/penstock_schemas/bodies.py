@@ -1,4 +1,4 @@
-"""Avro bodies: by fastavro for any schema, by functions generated from the schema where every field is plain."""
+"""Avro bodies: by functions generated from the schema where it has nothing unusual, by fastavro for any other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import fastavro
 from pydantic import BaseModel
 
 from penstock_schemas.avro_files import Schema, without_logical_types
-from penstock_schemas.flat_bodies import flat_decoder, flat_encoder, is_flat
+from penstock_schemas.generated_bodies import can_generate, generated_decoder, generated_encoder
 
 DecodeBody = Callable[[bytes, int], dict[str, Any]]
 """(value, where its body starts) → fields. Raises anything where the rest of value is not exactly one body."""
@@ -27,14 +27,14 @@ def decoder_of(schema: Schema) -> DecodeBody:
     """
     plain = without_logical_types(schema)
     parsed = fastavro.parse_schema(plain)
-    return flat_decoder(plain) if is_flat(plain) else fastavro_decoder(parsed)
+    return generated_decoder(plain) if can_generate(plain) else fastavro_decoder(parsed)
 
 
 def encoder_of(schema: Schema) -> EncodeBody:
     """Writes bodies of `schema`; raises like `decoder_of`."""
     plain = without_logical_types(schema)
     parsed = fastavro.parse_schema(plain)
-    return flat_encoder(plain) if is_flat(plain) else fastavro_encoder(parsed)
+    return generated_encoder(plain) if can_generate(plain) else fastavro_encoder(parsed)
 
 
 def full_name_of(schema: Schema) -> str:
