@@ -1,7 +1,7 @@
 """Avro bodies by generated Python: for each schema one function with a few statements per field, no tree to walk.
 
-Every record of the contract can be generated; docs/decisions/0004-generated-avro-bodies.md says what that buys. Tests
-hold every body to fastavro's byte by byte. Encoding: Avro 1.12 specification, "Binary Encoding".
+Every record of the contract can be generated; docs/decisions/0004-generated-avro-bodies.md says what that buys.
+Tests hold every body to fastavro's byte by byte. Encoding: Avro 1.12 specification, "Binary Encoding".
 """
 
 from __future__ import annotations
