@@ -56,6 +56,16 @@ class Listens:
         return "half"
 
 
+class ReturnsFiveMebibytes:
+    async def run(self, context: AgentContext) -> str:
+        return "x" * (5 * 1024 * 1024)
+
+
+class RaisesBase:
+    async def run(self, context: AgentContext) -> str:
+        raise KeyboardInterrupt("not an Exception")
+
+
 class ReturnsNumber:
     async def run(self, context: AgentContext) -> str:
         return 42  # type: ignore[return-value]

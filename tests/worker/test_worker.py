@@ -124,6 +124,7 @@ async def test_a_crashed_slot_fails_its_run_retryably_and_is_replaced(authority,
     ("agent", "error_type", "retryable"),
     [
         ("exits", "SystemExit", False),
+        ("raises-base", "KeyboardInterrupt", False),
         ("returns-number", "NotText", False),
         ("fails-for-now", "RetryableAgentError", True),
         ("no-such-agent", "UnknownAgent", False),
@@ -155,6 +156,12 @@ async def test_a_large_input_and_a_large_output_travel_by_reference(authority, s
         finish = await authority.finished(execution)
     assert finish.output is None
     assert (await store.get(finish.output_ref)).decode() == text
+
+
+async def test_five_mebibytes_of_output_travel_by_reference(authority, start_worker, platform):
+    async with start_worker():
+        finish = await authority.finished(await authority.dispatch("returns-five-mebibytes"))
+    assert (finish.status, finish.output, finish.output_ref.size) == ("completed", None, 5 * 1024 * 1024)
 
 
 async def test_a_reference_outside_the_store_fails_the_run_for_good(authority, start_worker, platform):
