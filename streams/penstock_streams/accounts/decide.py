@@ -68,6 +68,7 @@ class Accounts:
             execution_id,
             timeout_s=request.timeout_s or DEFAULT_TIMEOUT_S,
             max_attempts=request.max_attempts or DEFAULT_ATTEMPTS,
+            trace=event.trace,
         )
         decision = Decision()
         if tenant.active < tenant.concurrency and not tenant.waiting:
@@ -161,7 +162,10 @@ def _admitted(work: Work, tenant: m.Tenant) -> list[Output]:
         max_attempts=work.max_attempts,
     )
     start = r.StartExecution(**work.fields())
-    return [Output(topics.EXECUTIONS_EVENTS, admitted), Output(topics.EXECUTIONS_COMMANDS, start)]
+    return [
+        Output(topics.EXECUTIONS_EVENTS, admitted, work.trace),
+        Output(topics.EXECUTIONS_COMMANDS, start, work.trace),
+    ]
 
 
 def _release(rows: Rows, tenant_id: str, tenant: m.Tenant, decision: Decision) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from penstock_services.tracing import TraceLinks
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.rows import TimerRow
 
@@ -46,6 +47,12 @@ class FoldedBatch:
     dead_letters: int = 0
     forwarded: int = 0
     encoded_bytes: int = 0
+    written: dict[str, int] = field(default_factory=dict)
+    """Records by type, dead letters aside."""
+    letters: dict[str, int] = field(default_factory=dict)
+    """Dead letters by error code."""
+    traces: TraceLinks = field(default_factory=TraceLinks)
+    """Of the records that were folded."""
 
 
 @dataclass(frozen=True, slots=True)
