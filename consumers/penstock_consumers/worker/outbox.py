@@ -118,7 +118,7 @@ class Outbox:
             value,
             key=topic.routing_key(record).encode(),
             partition=self.partition_of(topic, record),
-            headers=trace.headers() if trace else None,
+            headers=list(trace.headers()) if trace else None,
         )
         acknowledged.add_done_callback(self._note_loss)
         return acknowledged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -29,9 +30,15 @@ class RunSpans:
     Args:
         dispatch: the attempt that runs.
         came_with: the dispatch's own trace; the run is a span of it.
+        clock: nanoseconds since the epoch.
     """
 
-    def __init__(self, dispatch: r.ExecutionDispatched, came_with: TraceContext | None) -> None:
+    def __init__(
+        self,
+        dispatch: r.ExecutionDispatched,
+        came_with: TraceContext | None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         attributes: dict[str, AttributeValue] = {
             "agent.execution_id": dispatch.execution_id,
             "agent.epoch": dispatch.epoch,
@@ -47,7 +54,8 @@ class RunSpans:
         if dispatch.model:
             attributes["gen_ai.request.model"] = dispatch.model
         self._model_known = dispatch.model is not None
-        self._started_ns = time.time_ns()
+        self._clock = clock
+        self._started_ns = clock()
         self._span = _tracer.start_span(
             "agent.execution",
             context=context_of(came_with),
@@ -86,7 +94,7 @@ class RunSpans:
         """Close every span; steps that had not ended were cut off with the run."""
         for step in self._steps.values():
             step.set_status(trace.StatusCode.ERROR, "the run ended first")
-            step.end()
+            step.end(self._clock())
         span = self._span
         span.set_attribute("agent.status", status)
         if self._input_tokens or self._output_tokens:
@@ -95,10 +103,10 @@ class RunSpans:
         if self._children > MOST_CHILDREN:
             span.set_attribute("agent.spans_left_out", self._children - MOST_CHILDREN)
         if error_type is not None:
-            _record_exception(span, error_type, error_message or "", time.time_ns())
+            _record_exception(span, error_type, error_message or "", self._clock())
         if status in FAILURES:
             span.set_status(trace.StatusCode.ERROR, error_message or status)
-        span.end()
+        span.end(self._clock())
 
     def _begin_step(self, record: r.StepStarted) -> None:
         if self._is_too_many():
@@ -139,7 +147,7 @@ class RunSpans:
 
     def _ns(self, occurred_at: int) -> int:
         """A time of the slot's, in microseconds, as nanoseconds within the run: a slot may say anything."""
-        return min(max(occurred_at * 1000, self._started_ns), time.time_ns())
+        return min(max(occurred_at * 1000, self._started_ns), self._clock())
 
 
 def _end(span: trace.Span, error: str | None, ended_ns: int) -> None:

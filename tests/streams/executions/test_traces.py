@@ -1,4 +1,4 @@
-"""Whatever happens to an execution belongs to the trace of its request: timers, retries, workers without tracing."""
+"""All of an execution belongs to the trace of its request: timers, retries, workers without tracing."""
 
 from __future__ import annotations
 
