@@ -15,8 +15,8 @@ TRACESTATE = "tracestate"
 MAX_TRACESTATE_CHARS = 512
 """What the specification asks everyone to pass on; a longer one is dropped, because it lies in tables, too."""
 
-_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_LONGEST_PARENT = 55
+_PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_STATE = re.compile(rb"[ -~]{1,%d}" % MAX_TRACESTATE_CHARS)
 
 
 class TraceContext(NamedTuple):
@@ -35,7 +35,7 @@ class TraceContext(NamedTuple):
     @property
     def sampled(self) -> bool:
         """Whether the trace is being recorded."""
-        return bool(int(self.traceparent[53:55], 16) & 1)
+        return self.traceparent[54] in "13579bdf"
 
     def headers(self) -> tuple[tuple[str, bytes], ...]:
         """As Kafka headers."""
@@ -45,18 +45,13 @@ class TraceContext(NamedTuple):
 
 def trace_of(headers: Iterable[tuple[str, bytes | None]]) -> TraceContext | None:
     """The context in a record's headers; None where there is none, or none that can be used."""
-    parent, state = "", ""
+    parent: bytes | None = None
+    state: bytes | None = None
     for name, value in headers:
         if name == TRACEPARENT:
-            parent = _ascii(value, _LONGEST_PARENT)
+            parent = value
         elif name == TRACESTATE:
-            state = _ascii(value, MAX_TRACESTATE_CHARS)
-    return TraceContext(parent, state) if _PARENT.fullmatch(parent) else None
-
-
-def _ascii(value: bytes | None, longest: int) -> str:
-    """The header's text; empty where it is too long or not printable ASCII."""
-    if value is None or len(value) > longest or not value.isascii():
-        return ""
-    text = value.decode()
-    return text if text.isprintable() else ""
+            state = value
+    if parent is None or _PARENT.fullmatch(parent) is None:
+        return None
+    return TraceContext(parent.decode(), state.decode() if state and _STATE.fullmatch(state) else "")

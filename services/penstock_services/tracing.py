@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from penstock.errors import InvalidInput
 from penstock_schemas.traces import TRACEPARENT, TRACESTATE, TraceContext
+
+if TYPE_CHECKING:  # a process that exports nothing does not import the SDK
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 MOST_LINKS = 32
 """Traces one batch's span links to; a batch may hold thousands."""
@@ -42,6 +43,10 @@ def tracing(process: str) -> Iterator[None]:
     if exporter is None:
         yield
         return
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     named = os.environ.get("OTEL_SERVICE_NAME") or f"penstock-{process}"
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: named}))  # the sampler is read from OTEL_*
     provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -64,8 +69,10 @@ def _exporter() -> SpanExporter | None:
         case "none":
             return None
         case "console":
+            from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
             return ConsoleSpanExporter()
-        case "otlp":  # imported late: it brings protobuf and requests
+        case "otlp":
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
             return OTLPSpanExporter()
@@ -97,12 +104,12 @@ class TraceLinks:
 
     def add(self, where: TraceContext) -> None:
         """Note the trace of one record; the first position in each trace counts."""
-        if not where.sampled:
-            return
-        if self._found is None:
-            self._found = {}
-        if len(self._found) < MOST_LINKS:
-            self._found.setdefault(where.trace_id, where)
+        found = self._found
+        if found is None:
+            if where.sampled:
+                self._found = {where.trace_id: where}
+        elif len(found) < MOST_LINKS and where.sampled:
+            found.setdefault(where.trace_id, where)
 
     def span(
         self, process: str, started_ns: int, *, group: str, records: int, more: Mapping[str, AttributeValue]

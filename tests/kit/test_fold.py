@@ -272,4 +272,4 @@ def test_a_batch_counts_what_it_wrote_by_type_and_its_dead_letters_by_code(codec
     batch = Table(codec).fold(
         [arrived(0, command("a")), arrived(1, command("a")), arrived(2, command("a", "raise"))]
     )
-    assert (batch.written, batch.letters) == ({"TenantConfigured": 2}, {"ArithmeticError": 1})
+    assert (batch.written, batch.letters) == ({TenantConfigured: 2}, {"ArithmeticError": 1})

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+
 import pytest
+from aiohttp import web
 from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from penstock.errors import InvalidInput
 from penstock_schemas.traces import TraceContext
@@ -73,3 +79,40 @@ def test_an_exporter_that_is_not_here_is_refused_by_name(monkeypatch: pytest.Mon
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
     with pytest.raises(InvalidInput, match="OTEL_TRACES_EXPORTER 'zipkin': one of otlp"), tracing("tests"):
         pass
+
+
+ONE_SPAN = """
+from penstock_schemas.traces import TraceContext
+from penstock_services.tracing import TraceLinks, tracing
+with tracing("tests"):
+    links = TraceLinks()
+    links.add(TraceContext("00-" + "5" * 32 + "-" + "6" * 16 + "-01"))
+    links.span("batch", 1, group="g", records=1, more={})
+"""
+
+
+async def test_a_process_sends_its_spans_to_the_collector_that_the_standard_variable_names() -> None:
+    bodies: list[bytes] = []
+
+    async def collect(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.post("/v1/traces", collect)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    here = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    where = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{runner.addresses[0][1]}",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", ONE_SPAN, env=here | where)
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+    await runner.cleanup()
+    (resource,) = ExportTraceServiceRequest.FromString(bodies[0]).resource_spans
+    named = {each.key: each.value.string_value for each in resource.resource.attributes}
+    assert named["service.name"] == "penstock-tests"
+    (span,) = resource.scope_spans[0].spans
+    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("process batch", "5" * 32, "6" * 16)

@@ -30,6 +30,8 @@ log = logging.getLogger("penstock.streams")
 R = TypeVar("R", bound=Row)
 Cause = tuple[str | int, ...]
 """What the ids of emitted records derive from."""
+Encoded = tuple[tuple[str, int], Message, int]
+"""Topic and partition, what to write there, and its bytes."""
 
 
 class Fold:
@@ -130,11 +132,10 @@ class Fold:
             )
             for index, output in enumerate(decision.outputs)
         ]
-        for target, message in messages:
-            self._send(target, message)
-        for output in decision.outputs:
-            name = type(output.record).__name__
-            self.result.written[name] = self.result.written.get(name, 0) + 1
+        written = self.result.written
+        for (target, message, size), output in zip(messages, decision.outputs, strict=True):
+            self._send(target, message, size)
+            written[type(output.record)] = written.get(type(output.record), 0) + 1
         self._rows.update(rows)
         self._change(changes, timers)
 
@@ -153,9 +154,7 @@ class Fold:
                     f"row {key[1:100]!r} is {size} bytes, above {limit}; what grows needs own rows"
                 )
 
-    def _encoded(
-        self, topic: Topic, record: Record, event_id: str, trace: TraceContext | None
-    ) -> tuple[tuple[str, int], Message]:
+    def _encoded(self, topic: Topic, record: Record, event_id: str, trace: TraceContext | None) -> Encoded:
         if topic.name not in self._outputs:
             known = ", ".join(sorted(self._outputs))
             raise UnencodableRecord(
@@ -163,15 +162,13 @@ class Fold:
             )
         return self._encode(topic, record, event_id, trace)
 
-    def _encode(
-        self, topic: Topic, record: Record, event_id: str, trace: TraceContext | None
-    ) -> tuple[tuple[str, int], Message]:
+    def _encode(self, topic: Topic, record: Record, event_id: str, trace: TraceContext | None) -> Encoded:
         value = self._codec.encode(topic.name, record, event_id=event_id, occurred_at=self._now)
         message = Message(topic.routing_key(record).encode(), value, trace.headers() if trace else ())
         if (size := message.size()) > (limit := self._facts.record_bytes[topic.name]):
             raise RecordTooLarge(f"{type(record).__name__}: {size} bytes, above the {limit} of {topic.name}")
         partition = topic.partition_of(record, self._facts.partitions[topic.name])
-        return (topic.name, partition), message
+        return (topic.name, partition), message, size
 
     def _forward(self, arrived: Arrived) -> None:
         """The same bytes, on the partition the record belongs to."""
@@ -179,7 +176,7 @@ class Fold:
         message = Message(raw.key, raw.value, tuple(raw.headers))
         if (size := message.size()) > (limit := self._facts.record_bytes[raw.topic]):  # it came compressed
             raise RecordTooLarge(f"{size} bytes cannot be forwarded to partition {arrived.home}: above {limit}")
-        self._send((raw.topic, arrived.home), message)
+        self._send((raw.topic, arrived.home), message, size)
         self.result.forwarded += 1
 
     def _bury(self, letter: DeadLetter, error: Exception, cause: Cause, trace: TraceContext | None) -> None:
@@ -190,9 +187,9 @@ class Fold:
         self.result.dead_letters += 1
         self.result.letters[letter.error_code] = self.result.letters.get(letter.error_code, 0) + 1
 
-    def _send(self, target: tuple[str, int], message: Message) -> None:
+    def _send(self, target: tuple[str, int], message: Message, size: int) -> None:
         self.result.messages.setdefault(target, []).append(message)
-        self.result.encoded_bytes += message.size()
+        self.result.encoded_bytes += size
 
     def _change(self, changes: Mapping[bytes, bytes | None], timers: Mapping[str, TimerRow | None]) -> None:
         self.result.changes.update(changes)

@@ -44,7 +44,7 @@ def count_batch(stage: str, batch: FoldedBatch, commit_s: float) -> None:
     for name, children in _COUNTED.items():
         if amount := getattr(batch, name):
             children(stage).inc(amount)
-    for record, amount in batch.written.items():
-        _written(stage, record).inc(amount)
+    for record_type, amount in batch.written.items():
+        _written(stage, record_type.__name__).inc(amount)
     for code, amount in batch.letters.items():
         count_dead_letters(stage, code, amount)
