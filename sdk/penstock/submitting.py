@@ -11,6 +11,7 @@ from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
 from penstock.errors import KafkaUnreachable, PayloadTooLarge
 from penstock.models import Cursor, Submission
+from penstock.tracing import current_headers, sending_span
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
 from penstock_schemas.topics import (
@@ -71,7 +72,8 @@ class Submitting:
         execution = execution_id(run.tenant, run.request_id)
         cursor = await self.cursor_now(execution)
         try:
-            await self.produce(ACCOUNTS_REQUESTS, request)
+            with sending_span(ACCOUNTS_REQUESTS, execution, run.agent):
+                await self.produce(ACCOUNTS_REQUESTS, request)
         except KafkaUnreachable as exc:
             raise KafkaUnreachable(
                 f"{exc} The request may or may not have arrived: submit it again with "
@@ -129,10 +131,13 @@ class Submitting:
         return Cursor(events_offset=ends[events], progress_offset=ends[progress])
 
     async def produce(self, topic: Topic, record: r.Record) -> None:
-        """Write `record` to the partition its value belongs to, and wait for the acknowledgement."""
+        """Write `record` to the partition its value belongs to, and wait for the acknowledgement.
+
+        It carries the trace of the current span.
+        """
         value = await self._encoding.encode(topic, record)
         to = await self._kafka.partition_for_record(topic, record)
-        await self._kafka.send(to, value, key=topic.routing_key(record).encode())
+        await self._kafka.send(to, value, key=topic.routing_key(record).encode(), headers=current_headers())
 
     async def _payload(self, text: str) -> tuple[str | None, r.PayloadRef | None]:
         size = len(text.encode())

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock_schemas.records import PayloadRef, RequestExecution, StartExecution
+from penstock_schemas.traces import TraceContext
 
 
 class Ref(msgspec.Struct, frozen=True, array_like=True):
@@ -33,19 +34,30 @@ class Work(msgspec.Struct, frozen=True):
     max_attempts: int
     queue: str
     metadata: dict[str, str]
+    trace: TraceContext | None = None
+    """The trace of the request; what a timer or a worker without tracing causes still belongs to it."""
 
     @classmethod
-    def of(cls, record: StartExecution) -> Work:
-        return cls(**_common(record), timeout_s=record.timeout_s, max_attempts=record.max_attempts)
+    def of(cls, record: StartExecution, trace: TraceContext | None) -> Work:
+        return cls(**_common(record), timeout_s=record.timeout_s, max_attempts=record.max_attempts, trace=trace)
 
     @classmethod
-    def requested(cls, record: RequestExecution, execution_id: str, *, timeout_s: int, max_attempts: int) -> Work:
+    def requested(
+        cls,
+        record: RequestExecution,
+        execution_id: str,
+        *,
+        timeout_s: int,
+        max_attempts: int,
+        trace: TraceContext | None,
+    ) -> Work:
         fields = _common(record) | {"execution_id": execution_id}
-        return cls(**fields, timeout_s=timeout_s, max_attempts=max_attempts)
+        return cls(**fields, timeout_s=timeout_s, max_attempts=max_attempts, trace=trace)
 
     def fields(self) -> dict[str, Any]:
-        """Field values for any record that carries the work."""
+        """Field values for any record that carries the work; its trace travels in headers."""
         values = msgspec.structs.asdict(self)
+        del values["trace"]
         if self.input_ref is not None:
             ref = self.input_ref
             values["input_ref"] = PayloadRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)

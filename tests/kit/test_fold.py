@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from penstock_schemas.codec import Codec
 from penstock_schemas.records import ConfigureTenant, DeadLetter, TenantConfigured
 from penstock_schemas.topics import DEAD_LETTERS, MAX_RECORD_BYTES
-from penstock_streams.kit import Decision, Timer
+from penstock_schemas.traces import TraceContext
+from penstock_streams.kit import Decision, Output, Timer
 from penstock_streams.kit.batch import FoldedBatch, TaskFacts
 from penstock_streams.kit.errors import RowUnreadable
 from penstock_streams.kit.fold import Fold
@@ -211,3 +212,64 @@ def test_a_timer_is_a_row(codec: Codec) -> None:
     batch = Table(codec).fold([arrived(0, command("a", "timer", 1000))])
     assert batch.timers == {"a": TimerRow(NOW + 1_000_000, after_grace=False)}
     assert timer_key("a") in batch.changes
+
+
+TRACE = TraceContext(f"00-{'a' * 32}-{'b' * 16}-01", "vendor=1")
+
+
+def fold_with(codec: Codec, decide: Any, event: Arrived) -> FoldedBatch:
+    stage = dataclasses.replace(STAGE, decide=decide)
+    fold = Fold(dataclasses.replace(facts(), stage=stage), codec, RowDecoder(STAGE.row_types), nothing, NOW, 0)
+    fold.record(event)
+    return fold.result
+
+
+def headers_of(batch: FoldedBatch, name: str = OUT.name) -> list[Any]:
+    return [
+        tuple(message.headers)
+        for (target, _), messages in batch.messages.items()
+        if target == name
+        for message in messages
+    ]
+
+
+def test_what_a_record_causes_carries_its_trace_and_none_of_its_other_headers(codec: Codec) -> None:
+    traced = arrived(0, command("a"), headers=(("mine", b"1"), *TRACE.headers()))
+    batch = Table(codec).fold(
+        [traced, arrived(1, command("a")), arrived(2, command("a"), headers=[("mine", b"1")])]
+    )
+    assert headers_of(batch) == [TRACE.headers(), (), ()]
+
+
+def test_the_dead_letter_of_a_record_carries_its_trace(codec: Codec) -> None:
+    batch = Table(codec).fold([arrived(0, command("a", "raise"), headers=TRACE.headers())])
+    assert headers_of(batch, DEAD_LETTERS.name) == [TRACE.headers()]
+
+
+def test_decide_sees_the_trace_and_may_name_another_or_none(codec: Codec) -> None:
+    other = TraceContext(f"00-{'c' * 32}-{'d' * 16}-00")
+    seen = []
+
+    def decide(rows: Any, event: Any, now: int) -> Decision:
+        seen.append(event.trace)
+        (plain,) = STAGE.decide(rows, event, now).outputs
+        return Decision(outputs=[plain, Output(OUT, plain.record, other), Output(OUT, plain.record, None)])
+
+    batch = fold_with(codec, decide, arrived(0, command("a"), headers=TRACE.headers()))
+    assert seen == [TRACE]
+    assert headers_of(batch) == [TRACE.headers(), other.headers(), ()]
+
+
+def test_headers_count_towards_the_size_of_a_record(codec: Codec) -> None:
+    limits = dataclasses.replace(facts(), record_bytes={**facts().record_bytes, OUT.name: 150})
+    for headers, letters in ((), 0), (TRACE.headers(), 1):
+        fold = Fold(limits, codec, RowDecoder(STAGE.row_types), nothing, NOW, 0)
+        fold.record(arrived(0, command("a"), headers=headers))
+        assert fold.result.dead_letters == letters
+
+
+def test_a_batch_counts_what_it_wrote_by_type_and_its_dead_letters_by_code(codec: Codec) -> None:
+    batch = Table(codec).fold(
+        [arrived(0, command("a")), arrived(1, command("a")), arrived(2, command("a", "raise"))]
+    )
+    assert (batch.written, batch.letters) == ({TenantConfigured: 2}, {"ArithmeticError": 1})

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from penstock_schemas.records import Record
-from penstock_streams.kit import Decision, Event, Row, TimerDue
+from penstock_schemas.traces import TraceContext
+from penstock_streams.kit import Decision, Event, Output, Row, TimerDue
 
 T = TypeVar("T", bound=Record)
 NOW = 1_790_000_000_000_000
@@ -22,6 +23,7 @@ class Partition:
         self.rows: dict[str, Row] = {}
         self.timers: dict[str, int] = {}
         self.written: list[Record] = []
+        self.outputs: list[Output] = []
         self._offset = 0
 
     def get(self, key: str, row_type: type[Any]) -> Any:
@@ -29,10 +31,17 @@ class Partition:
         assert row is None or isinstance(row, row_type), (key, row)
         return row
 
-    def send(self, record: Record, *, topic: str = "in", received: int | None = None) -> list[Record]:
+    def send(
+        self,
+        record: Record,
+        *,
+        topic: str = "in",
+        received: int | None = None,
+        trace: TraceContext | None = None,
+    ) -> list[Record]:
         """Fold one event; returns what it made the stage write."""
         stamped = record if record.occurred_at else record.model_copy(update={"occurred_at": self.now})
-        event = Event(stamped, topic, 0, self._offset, self.now if received is None else received)
+        event = Event(stamped, topic, 0, self._offset, self.now if received is None else received, trace)
         self._offset += 1
         return self._apply(self.decide(self, event, self.now))
 
@@ -62,6 +71,7 @@ class Partition:
         records = [output.record for output in decision.outputs]
         assert all(output.topic.carries(type(output.record)) for output in decision.outputs)
         self.written += records
+        self.outputs += decision.outputs
         return records
 
 

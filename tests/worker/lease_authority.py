@@ -26,6 +26,7 @@ from penstock_schemas.topics import (
     Topic,
     dispatch_topic,
 )
+from penstock_schemas.traces import TraceContext, trace_of
 
 QUEUE = "worker-tests"
 WAIT_S = 40.0
@@ -50,6 +51,7 @@ class Seen:
 
     record: r.Record
     appended_ms: int
+    trace: TraceContext | None
 
 
 @dataclass
@@ -88,8 +90,8 @@ class LeaseAuthority:
     def _topics(self) -> tuple[Topic, ...]:
         return (*WATCHED, EXECUTIONS_LEASES, dispatch_topic(QUEUE))
 
-    async def dispatch(self, agent_type: str, **fields: Any) -> str:
-        """Dispatch a new execution; returns its id."""
+    async def dispatch(self, agent_type: str, trace: TraceContext | None = None, **fields: Any) -> str:
+        """Dispatch a new execution, as part of a trace; returns its id."""
         execution_id = str(uuid4())
         defaults: dict[str, Any] = {"input": "hello", "timeout_s": 60, "epoch": 1, "dispatch_seq": 1}
         record = r.ExecutionDispatched(
@@ -100,17 +102,20 @@ class LeaseAuthority:
             queue=QUEUE,
             **defaults | fields,
         )
-        await self.send(dispatch_topic(QUEUE), record)
+        await self.send(dispatch_topic(QUEUE), record, trace)
         return execution_id
 
-    async def send(self, topic: Topic, record: r.Record) -> None:
+    async def send(self, topic: Topic, record: r.Record, trace: TraceContext | None = None) -> None:
         value = self.platform.codec.encode(
             topic.name, record, event_id=str(uuid4()), occurred_at=time.time_ns() // 1000
         )
-        await self.send_bytes(topic, value, topic.partition_of(record, self._counts[topic.name]))
+        await self.send_bytes(topic, value, topic.partition_of(record, self._counts[topic.name]), trace)
 
-    async def send_bytes(self, topic: Topic, value: bytes, partition: int) -> None:
-        await self._producer.send_and_wait(topic.name, value, partition=partition)
+    async def send_bytes(
+        self, topic: Topic, value: bytes, partition: int, trace: TraceContext | None = None
+    ) -> None:
+        headers = list(trace.headers()) if trace else None
+        await self._producer.send_and_wait(topic.name, value, partition=partition, headers=headers)
 
     async def revoke(self, claim: r.ClaimLease, reason: str = "stale_epoch") -> None:
         await self.send(EXECUTIONS_LEASES, lease(r.LeaseRevoked, claim, reason=reason))
@@ -166,7 +171,7 @@ class LeaseAuthority:
                 except SchemaNotLoaded as exc:
                     await self.platform.codec.load_schema(exc.schema_id)
             async with self._changed:
-                self.seen.append(Seen(record, found.timestamp))
+                self.seen.append(Seen(record, found.timestamp, trace_of(found.headers)))
                 self._changed.notify_all()
             if isinstance(record, r.ClaimLease) and self.on_claim == "grant":
                 await self.grant(record)

@@ -21,7 +21,7 @@ class Sent:
         self.claims: list[r.ClaimLease] = []
         self.any = asyncio.Event()
 
-    async def send(self, topic: object, record: r.ClaimLease) -> None:
+    async def send(self, topic: object, record: r.ClaimLease, *, trace: object) -> None:
         self.claims.append(record)
         self.any.set()
 
@@ -41,7 +41,7 @@ def claims(sent: Sent) -> Claims:
 
 async def ask(claims: Claims, sent: Sent, *, granted: bool) -> Granted | None:
     sent.any.clear()
-    asking = asyncio.create_task(claims.ask(DISPATCH))
+    asking = asyncio.create_task(claims.ask(DISPATCH, None))
     await sent.any.wait()
     if granted:
         claim = sent.claims[-1]

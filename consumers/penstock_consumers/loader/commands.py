@@ -11,8 +11,9 @@ from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySetting
 from penstock_consumers.loader.loader import Loader
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
-from penstock_services.health import health_port, serve_health
+from penstock_services.health import serve_health
 from penstock_services.logs import configure_logging
+from penstock_services.tracing import tracing
 
 
 def register(app: typer.Typer) -> None:
@@ -32,5 +33,6 @@ async def _run() -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, loader.stop)
-        async with serve_health(loader.hindrance, port=health_port()):
-            await loader.run()
+        with tracing("loader"):
+            async with serve_health(loader.hindrance, loader.standings):
+                await loader.run()

@@ -14,6 +14,8 @@ from penstock_schemas.codec import Codec, SchemaNotLoaded
 from penstock_schemas.dead_letters import dead_letter_of
 from penstock_schemas.errors import UndecodableRecord
 from penstock_schemas.records import DeadLetter, Record
+from penstock_schemas.traces import trace_of
+from penstock_services.tracing import TraceLinks
 
 POLL_MS = 200
 """How long one look for records takes when there are none; bounds how late a stop is seen."""
@@ -28,9 +30,11 @@ class Batch:
     rows: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     """By table."""
     letters: list[DeadLetter] = field(default_factory=list)
+    first_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     records: int = 0
     value_bytes: int = 0
+    traces: TraceLinks = field(default_factory=TraceLinks)
 
 
 class Intake:
@@ -69,11 +73,14 @@ class Intake:
         for partition, messages in fetched.items():
             for message in messages:
                 await self._add(batch, message)
+            batch.first_offsets.setdefault(partition, messages[0].offset)
             batch.next_offsets[partition] = messages[-1].offset + 1
 
     async def _add(self, batch: Batch, message: ConsumerRecord[bytes, bytes]) -> None:
         batch.records += 1
         batch.value_bytes += len(message.value or b"")
+        if message.headers and (trace := trace_of(message.headers)):
+            batch.traces.add(trace)
         try:
             row = Row(await self._decode(message), message)
             check_row(row)

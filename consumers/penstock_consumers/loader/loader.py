@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from clickhouse_connect.driver.client import Client
-from prometheus_client import Counter, Histogram
 
 from penstock.errors import ClickHouseUnreachable, KafkaUnreachable
 from penstock.settings import ClickHouseSettings, KafkaSettings
 from penstock_consumers.loader.dead_letters import send_dead_letters
 from penstock_consumers.loader.inserting import Poison, insert_rows
 from penstock_consumers.loader.intake import Batch, Intake
+from penstock_consumers.loader.metrics import BATCH_ROWS, COMMIT_SECONDS, INSERT_SECONDS, ROWS
 from penstock_consumers.loader.rows import Row
 from penstock_consumers.loader.settings import LoaderSettings
 from penstock_consumers.loader.tables import LOADED_KINDS
@@ -23,11 +24,10 @@ from penstock_schemas.codec import Codec
 from penstock_schemas.dead_letters import dead_letter_of
 from penstock_schemas.topics import DEAD_LETTERS, TOPICS
 from penstock_services.clickhouse import connect
+from penstock_services.consuming import Standing, read_up_to
+from penstock_services.metrics import count_dead_letters
 
 log = logging.getLogger("penstock.loader")
-ROWS = Counter("penstock_loader_rows", "Rows inserted", ["table"])
-LETTERS = Counter("penstock_loader_dead_letters", "Records that could not be loaded")
-INSERT_SECONDS = Histogram("penstock_loader_insert_seconds", "Inserts of one batch")
 LOADED_TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.kind in LOADED_KINDS)
 LONGEST_PAUSE_S = 5.0
 
@@ -66,11 +66,20 @@ class Loader:
         self._topics = topics
         self._stopping = asyncio.Event()
         self._client: Client | None = None
+        self._consumer: AIOKafkaConsumer[bytes, bytes] | None = None
+        self._held = Batch()
         self._hindrance: str | None = "has not joined its consumer group yet"
 
     def hindrance(self) -> str | None:
         """Why rows are not flowing now; None while they are, or would if there were any."""
         return self._hindrance
+
+    def standings(self) -> Iterator[Standing]:
+        """How far every partition is that this loader has; before the batch it holds."""
+        if self._consumer is not None:
+            for partition, read_to, end in read_up_to(self._consumer):
+                done = self._held.first_offsets.get(partition, read_to)
+                yield Standing("loader", partition.topic, partition.partition, done, end - done)
 
     def stop(self) -> None:
         """Let `run` return after the batch it holds."""
@@ -101,19 +110,22 @@ class Loader:
         producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, max_request_size=1 << 20)
         try:
             await consumer.start()
+            self._consumer = consumer
             await producer.start()
             self._hindrance = None
             intake = Intake(consumer, self._codec, self._settings)
             while not self._stopping.is_set():
-                batch = await intake.next_batch()
+                batch = self._held = await intake.next_batch()
                 if batch.records:
                     await self._load(batch, consumer, producer)
+                self._held = Batch()
         except KafkaError as exc:
             raise KafkaUnreachable(
                 f"Kafka at {self._kafka.bootstrap_servers} did not do what was asked ({exc!r}); "
                 "check PENSTOCK_KAFKA_BOOTSTRAP_SERVERS and that the broker runs"
             ) from exc
         finally:
+            self._consumer = None
             await consumer.stop()
             await producer.stop()
             if self._client is not None:
@@ -122,17 +134,28 @@ class Loader:
     async def _load(
         self, batch: Batch, consumer: AIOKafkaConsumer[bytes, bytes], producer: AIOKafkaProducer
     ) -> None:
+        started_ns = time.time_ns()
         with INSERT_SECONDS.time():
             for table, rows in batch.rows.items():
                 if not await self._insert(table, rows, batch):  # 1
                     return
         if batch.letters:
             await send_dead_letters(producer, self._codec, batch.letters, occurred_at=time.time_ns() // 1000)  # 2
-            LETTERS.inc(len(batch.letters))
+            for letter in batch.letters:
+                count_dead_letters("loader", letter.error_code)
         try:
-            await consumer.commit(batch.next_offsets)  # 3
+            with COMMIT_SECONDS.time():
+                await consumer.commit(batch.next_offsets)  # 3
         except (CommitFailedError, IllegalStateError) as exc:
             log.warning("another loader has taken over; it repeats this batch, and the keys collapse it: %s", exc)
+        BATCH_ROWS.observe(batch.records)
+        batch.traces.span(
+            "loader",
+            started_ns,
+            group=self._settings.group_id,
+            records=batch.records,
+            more={"db.system.name": "clickhouse", "db.namespace": self._clickhouse.database},
+        )
 
     async def _insert(self, table: str, rows: list[Row], batch: Batch) -> bool:
         """Insert, waiting while ClickHouse is away; False where the loader was stopped before it came back."""
@@ -157,7 +180,7 @@ class Loader:
                         poison.row.source, poison.error, "loader", tenant_id=poison.row.record.tenant_id
                     )
                 )
-            ROWS.labels(table).inc(len(rows) - len(refused))
+            ROWS(table).inc(len(rows) - len(refused))
             return True
 
     def _insert_now(self, table: str, rows: list[Row]) -> list[Poison]:

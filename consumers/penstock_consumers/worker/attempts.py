@@ -13,7 +13,7 @@ from penstock_consumers.worker.claims import Claims, Granted
 from penstock_consumers.worker.dispatches import Answered
 from penstock_consumers.worker.lease_feed import LeaseAnswer
 from penstock_consumers.worker.leases import LeaseKey, LeaseTable
-from penstock_consumers.worker.metrics import ATTEMPTS
+from penstock_consumers.worker.observing import Observed
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
 from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_consumers.worker.reporter import Reporter
@@ -21,6 +21,7 @@ from penstock_consumers.worker.run import Run
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 from penstock_schemas.topics import EXECUTIONS_COMMANDS
+from penstock_schemas.traces import TraceContext
 
 log = logging.getLogger("penstock.worker")
 
@@ -69,15 +70,21 @@ class Attempts:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._draining = False
 
-    def take(self, dispatch: r.ExecutionDispatched, reserved: Reservation, answered: Answered) -> None:
-        """Claim a dispatched attempt and run it if it is granted."""
+    def take(
+        self,
+        dispatch: r.ExecutionDispatched,
+        trace: TraceContext | None,
+        reserved: Reservation,
+        answered: Answered,
+    ) -> None:
+        """Claim a dispatched attempt and run it, as part of its trace, if it is granted."""
         key = LeaseKey(dispatch.execution_id, dispatch.epoch)
         if key in self._busy:  # a repeated hint: the claim is under way
             reserved.release()
             answered()
             return
         self._busy.add(key)
-        task = asyncio.create_task(self._attempt(key, dispatch, reserved, answered))
+        task = asyncio.create_task(self._attempt(key, dispatch, trace, reserved, answered))
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
 
@@ -125,14 +132,19 @@ class Attempts:
         await self._all_ended(None)
 
     async def _attempt(
-        self, key: LeaseKey, dispatch: r.ExecutionDispatched, reserved: Reservation, answered: Answered
+        self,
+        key: LeaseKey,
+        dispatch: r.ExecutionDispatched,
+        trace: TraceContext | None,
+        reserved: Reservation,
+        answered: Answered,
     ) -> None:
         try:
-            granted = await self._claims.ask(dispatch)
+            granted = await self._claims.ask(dispatch, trace)
             answered()
             if granted is not None:
                 self._remember(key)
-                await self._run(key, dispatch, reserved, granted)
+                await self._run(key, dispatch, trace, reserved, granted)
         finally:
             reserved.release()
             self._running.pop(key, None)
@@ -140,27 +152,31 @@ class Attempts:
             self._busy.discard(key)
 
     async def _run(
-        self, key: LeaseKey, dispatch: r.ExecutionDispatched, reserved: Reservation, granted: Granted
+        self,
+        key: LeaseKey,
+        dispatch: r.ExecutionDispatched,
+        trace: TraceContext | None,
+        reserved: Reservation,
+        granted: Granted,
     ) -> None:
         hold_s = granted.lease.hold_ms / 1000
         deadline_s = self._leases.grant(key, granted.partition, hold_s, granted.claim_sent_s)
         if self._draining or deadline_s <= boottime_s():
             await (await self._hand_back(granted.lease))
             return
-        run = self._running[key] = Run(
-            dispatch,
-            pool=self._pool,
-            reservation=reserved,
-            leases=self._leases,
-            reporter=Reporter(self._outbox, dispatch, self._worker_id, self._store),
-            store=self._store,
-            workspaces=self._workspaces,
-        )
-        status = await run.execute()
-        ATTEMPTS.labels(status or "lease_lost").inc()
+        with Observed(dispatch, trace) as observed:
+            run = self._running[key] = Run(
+                dispatch,
+                pool=self._pool,
+                reservation=reserved,
+                leases=self._leases,
+                reporter=Reporter(self._outbox, dispatch, self._worker_id, self._store, observed),
+                store=self._store,
+                workspaces=self._workspaces,
+            )
+            await run.execute()
 
     async def _hand_back(self, lease: r.LeaseGranted) -> Acknowledged:
-        ATTEMPTS.labels("handed_back").inc()
         finish = r.FinishAttempt(
             event_id=derived_id("finish", lease.execution_id, lease.epoch),
             tenant_id=lease.tenant_id,

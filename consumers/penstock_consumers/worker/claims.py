@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from penstock_consumers.worker.boottime import boottime_s
 from penstock_consumers.worker.leases import LeaseKey
+from penstock_consumers.worker.metrics import CLAIMS
 from penstock_consumers.worker.outbox import Outbox
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 from penstock_schemas.topics import EXECUTIONS_COMMANDS
+from penstock_schemas.traces import TraceContext
 
 Answer = r.LeaseGranted | r.LeaseDenied
+_ANSWERS: dict[type, str] = {r.LeaseGranted: "granted", r.LeaseDenied: "denied", type(None): "unanswered"}
 
 REMEMBERED = 10_000
 """Claims without an answer whose first sending is remembered: the answer may still come to a later claim."""
@@ -48,7 +51,7 @@ class Claims:
         self._waiting: dict[LeaseKey, asyncio.Future[Answer | None]] = {}
         self._first_sent_s: OrderedDict[LeaseKey, float] = OrderedDict()
 
-    async def ask(self, dispatch: r.ExecutionDispatched) -> Granted | None:
+    async def ask(self, dispatch: r.ExecutionDispatched, trace: TraceContext | None) -> Granted | None:
         """The lease, or None where it was denied or nobody answered in time."""
         key = LeaseKey(dispatch.execution_id, dispatch.epoch)
         claim_id = derived_id("claim", self._worker_id, *key)
@@ -66,13 +69,15 @@ class Claims:
             self._first_sent_s.popitem(last=False)
         try:
             async with asyncio.timeout(self._patience_s):
-                answer = await self._until_answered(claim, waiting)
+                answer = await self._until_answered(claim, trace, waiting)
         except TimeoutError:
+            CLAIMS("unanswered").inc()
             return None
         finally:
             del self._waiting[key]
         if answer is not None:
             self._first_sent_s.pop(key, None)
+        CLAIMS(_ANSWERS[type(answer)]).inc()
         if not isinstance(answer, r.LeaseGranted):
             return None
         return Granted(answer, self._outbox.partition_of(EXECUTIONS_COMMANDS, claim), sent_s)
@@ -91,10 +96,12 @@ class Claims:
             if not waiting.done():
                 waiting.set_result(None)
 
-    async def _until_answered(self, claim: r.ClaimLease, waiting: asyncio.Future[Answer | None]) -> Answer | None:
+    async def _until_answered(
+        self, claim: r.ClaimLease, trace: TraceContext | None, waiting: asyncio.Future[Answer | None]
+    ) -> Answer | None:
         pause_s = self._retry_s
         while True:
-            await self._outbox.send(EXECUTIONS_COMMANDS, claim)
+            await self._outbox.send(EXECUTIONS_COMMANDS, claim, trace=trace)
             done, _ = await asyncio.wait([waiting], timeout=pause_s)
             if done:
                 return waiting.result()

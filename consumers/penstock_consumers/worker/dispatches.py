@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -18,12 +18,14 @@ from penstock_consumers.worker.outbox import Outbox
 from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_schemas import records as r
 from penstock_schemas.topics import dispatch_topic
+from penstock_schemas.traces import TraceContext, trace_of
+from penstock_services.consuming import Standing, read_up_to
 
 log = logging.getLogger("penstock.worker")
 
 Answered = Callable[[], None]
-Take = Callable[[r.ExecutionDispatched, Reservation, Answered], None]
-"""Takes a dispatch with a reserved slot, and calls back once its claim is answered."""
+Take = Callable[[r.ExecutionDispatched, TraceContext | None, Reservation, Answered], None]
+"""Takes a dispatch, the trace it came with, and a reserved slot, and calls back once its claim is answered."""
 
 IDLE_WAIT_MS = 10_000
 """How long one wait for a dispatch lasts; it ends at once when there is one."""
@@ -81,7 +83,7 @@ class DispatchReader:
             dispatch = await self._outbox.decode(found)
             answered = partial(self._answered, TopicPartition(found.topic, found.partition), found.offset)
             if isinstance(dispatch, r.ExecutionDispatched):
-                take(dispatch, await self._pool.reserve(), answered)
+                take(dispatch, trace_of(found.headers), await self._pool.reserve(), answered)
             else:
                 answered()
 
@@ -91,6 +93,11 @@ class DispatchReader:
             await self._uncommitted.wait()
             self._uncommitted.clear()
             await self._commit_now()
+
+    def standings(self) -> Iterator[Standing]:
+        """How far its partitions are read; while every slot is taken, nothing is read on purpose."""
+        for (topic, partition), read_to, end in read_up_to(self._consumer):
+            yield Standing("worker", topic, partition, read_to, end - read_to, paused=not self._pool.has_free)
 
     async def stop(self) -> None:
         """Commit what is answered and leave the group."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -12,6 +12,7 @@ from penstock_consumers.worker.outbox import Outbox
 from penstock_schemas import records as r
 from penstock_schemas.routing import partition_for
 from penstock_schemas.topics import EXECUTIONS_LEASES
+from penstock_services.consuming import Standing, read_up_to
 
 LeaseAnswer = r.LeaseGranted | r.LeaseDenied | r.LeaseRevoked | r.LeaseConfirmed
 
@@ -51,6 +52,11 @@ class LeaseFeed:
 
     async def stop(self) -> None:
         await self._consumer.stop()
+
+    def standings(self) -> Iterator[Standing]:
+        """How far the answers are read."""
+        for (topic, partition), read_to, end in read_up_to(self._consumer):
+            yield Standing("worker", topic, partition, read_to, end - read_to)
 
     async def answers(self) -> AsyncIterator[LeaseAnswer]:
         """Everything said to this worker, in order, without end."""

@@ -41,6 +41,9 @@ class LeaseTable:
     def __contains__(self, key: LeaseKey) -> bool:
         return key in self._held
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def grant(self, key: LeaseKey, partition: int, hold_s: float, claim_sent_s: float) -> float:
         """Hold a granted lease; returns its deadline, which may have passed already."""
         deadline_s = claim_sent_s + hold_s - self._margin_s

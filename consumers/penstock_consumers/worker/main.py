@@ -11,7 +11,8 @@ from penstock.errors import PenstockError
 from penstock.settings import ArtifactSettings, KafkaSettings, RegistrySettings
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_consumers.worker.worker import Worker
-from penstock_services.health import health_port, serve_health
+from penstock_services.health import serve_health
+from penstock_services.tracing import tracing
 
 log = logging.getLogger("penstock.worker")
 
@@ -25,16 +26,21 @@ async def run_worker(settings: WorkerSettings) -> None:
     worker = Worker(settings, KafkaSettings(), RegistrySettings(), ArtifactSettings())
     queues = ", ".join(settings.queues)
     log.info("worker %s serves %s with %d slots", worker.worker_id, queues, settings.concurrency)
-    async with serve_health(worker.not_ready, port=health_port()):
+    with tracing("worker"):
+        await _serve(worker, settings.drain_s)
+    log.info("worker %s stopped", worker.worker_id)
+
+
+async def _serve(worker: Worker, drain_s: float) -> None:
+    async with serve_health(worker.not_ready, worker.standings):
         serving = asyncio.create_task(worker.serve())
-        _on_signal(lambda: _stop(worker, serving, settings.drain_s))
+        _on_signal(lambda: _stop(worker, serving, drain_s))
         await asyncio.wait([serving])
     if not serving.cancelled():
         try:
             serving.result()
         except BaseExceptionGroup as group:
             raise cause_of(group) from group
-    log.info("worker %s stopped", worker.worker_id)
 
 
 def _on_signal(act: Callable[[], None]) -> None:

@@ -25,6 +25,8 @@ from penstock_schemas.topics import (
     EXECUTIONS_PROGRESS,
     Topic,
 )
+from penstock_schemas.traces import TraceContext, trace_of
+from penstock_services.metrics import count_dead_letters
 
 Acknowledged = asyncio.Future[Any]
 """Done once all in-sync replicas have the record."""
@@ -94,13 +96,16 @@ class Outbox:
         """How many partitions the topic has in this cluster."""
         return self._partitions[topic]
 
-    async def send(self, topic: Topic, record: r.Record, *, event_id: str | None = None) -> Acknowledged:
+    async def send(
+        self, topic: Topic, record: r.Record, *, event_id: str | None = None, trace: TraceContext | None = None
+    ) -> Acknowledged:
         """Hand `record` to the producer, in order per partition; the future tells when it is safe.
 
         Args:
             topic: a declared one this process writes.
             record: stamped with the time where it has none.
             event_id: None for the record's own, or a random one where it has none.
+            trace: the one it belongs to.
         """
         value = self._codec.encode(
             topic.name,
@@ -113,6 +118,7 @@ class Outbox:
             value,
             key=topic.routing_key(record).encode(),
             partition=self.partition_of(topic, record),
+            headers=list(trace.headers()) if trace else None,
         )
         acknowledged.add_done_callback(self._note_loss)
         return acknowledged
@@ -129,7 +135,9 @@ class Outbox:
             except SchemaNotLoaded as exc:
                 await self._codec.load_schema(exc.schema_id)
             except UndecodableRecord as exc:
-                await (await self.send(DEAD_LETTERS, dead_letter_of(record, exc, "worker")))
+                letter = dead_letter_of(record, exc, "worker")
+                await (await self.send(DEAD_LETTERS, letter, trace=trace_of(record.headers)))
+                count_dead_letters("worker", letter.error_code)
                 return None
 
     async def until_lost(self) -> None:

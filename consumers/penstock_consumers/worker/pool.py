@@ -34,6 +34,11 @@ class SlotPool:
         """Whether every slot has been ready once."""
         return self._started >= self.size
 
+    @property
+    def has_free(self) -> bool:
+        """Whether a slot may be reserved now."""
+        return not self._free.locked()
+
     async def until_free(self) -> None:
         """Wait until a slot is free, without keeping it from others."""
         async with self._free:

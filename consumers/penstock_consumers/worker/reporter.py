@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from penstock.artifacts import ArtifactStore, CarriedText, carry_text
 from penstock.errors import AgentError, UnencodableRecord, Unreachable, UsageError
+from penstock_consumers.worker.observing import Observed
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
 from penstock_consumers.worker.wire import Ended, Reported
 from penstock_schemas import records as r
@@ -43,15 +44,22 @@ class Reporter:
         dispatch: the attempt that runs.
         worker_id: who runs it.
         store: takes an output above the inline limit; None where none is configured.
+        observed: the run's spans and metrics.
     """
 
     def __init__(
-        self, outbox: Outbox, dispatch: r.ExecutionDispatched, worker_id: str, store: ArtifactStore | None
+        self,
+        outbox: Outbox,
+        dispatch: r.ExecutionDispatched,
+        worker_id: str,
+        store: ArtifactStore | None,
+        observed: Observed,
     ) -> None:
         self._outbox = outbox
         self._dispatch = dispatch
         self._worker_id = worker_id
         self._store = store
+        self._observed = observed
         self._unacknowledged: set[Acknowledged] = set()
         self._last_seq = 0
         self._last_call_seq = 0
@@ -65,9 +73,10 @@ class Reporter:
         record = self._checked(reported)
         topic = ACCOUNTS_COMMANDS if isinstance(record, r.RecordUsage) else EXECUTIONS_PROGRESS
         try:
-            acknowledged = await self._outbox.send(topic, record)
+            acknowledged = await self._outbox.send(topic, record, trace=self._observed.trace)
         except UnencodableRecord as exc:  # the agent's API never makes one
             raise ForeignReport(f"a slot reported a {reported.record_type} that cannot be sent: {exc}") from exc
+        self._observed.report(record)
         self._unacknowledged.add(acknowledged)
         acknowledged.add_done_callback(self._unacknowledged.discard)
 
@@ -104,8 +113,9 @@ class Reporter:
             retryable=ended.retryable,
             last_seq=self._last_seq,
         )
+        self._observed.finish(finish)
         await self.flush()
-        await (await self._outbox.send(EXECUTIONS_COMMANDS, finish))
+        await (await self._outbox.send(EXECUTIONS_COMMANDS, finish, trace=self._observed.trace))
 
     @property
     def _identity(self) -> tuple[str, int]:

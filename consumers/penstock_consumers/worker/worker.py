@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from penstock.artifacts import ArtifactStore
@@ -17,6 +18,7 @@ from penstock_consumers.worker.claims import Claims
 from penstock_consumers.worker.dispatches import DispatchReader
 from penstock_consumers.worker.lease_feed import LeaseFeed
 from penstock_consumers.worker.leases import LeaseTable
+from penstock_consumers.worker.metrics import LEASES_HELD
 from penstock_consumers.worker.outbox import Outbox
 from penstock_consumers.worker.pool import SlotPool
 from penstock_consumers.worker.settings import WorkerSettings
@@ -24,6 +26,7 @@ from penstock_schemas import records as r
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import EXECUTIONS_COMMANDS
+from penstock_services.consuming import Standing
 
 WATCH_S = 0.25
 """How often lease deadlines are compared with the clock; the margin has room for it."""
@@ -51,6 +54,7 @@ class Worker:
         self._store = ArtifactStore(artifacts.url) if artifacts.url else None
         self._pool = SlotPool(settings.concurrency)
         self._leases = LeaseTable(settings.lease_margin_s)
+        self._reading: Sequence[LeaseFeed | DispatchReader] = ()
         self._drain = asyncio.Event()
         self._state = "starting: not connected to Kafka and the registry yet"
 
@@ -68,6 +72,11 @@ class Worker:
         if not self._state and not self._pool.started:
             return "starting: the slots are not ready yet"
         return self._state or None
+
+    def standings(self) -> Iterator[Standing]:
+        """How far everything this worker reads is read."""
+        for reader in self._reading:
+            yield from reader.standings()
 
     async def serve(self) -> None:
         """Work until `drain`.
@@ -91,6 +100,7 @@ class Worker:
         attempts = Attempts(self.worker_id, outbox, claims, self._leases, self._pool, self._store, workspaces)
         feed = LeaseFeed(self.worker_id, self._kafka, outbox)
         readers = [DispatchReader(queue, self._kafka, outbox, self._pool) for queue in settings.queues]
+        self._reading = (feed, *readers)
         try:
             async with asyncio.TaskGroup() as tasks:
                 keeping = [tasks.create_task(self._pool.keep())]
@@ -139,6 +149,7 @@ class Worker:
         while True:
             await asyncio.sleep(WATCH_S)
             attempts.lose_expired()
+            LEASES_HELD.set(len(self._leases))
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

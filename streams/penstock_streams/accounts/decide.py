@@ -77,6 +77,7 @@ class Accounts:
             execution_id,
             timeout_s=request.timeout_s or DEFAULT_TIMEOUT_S,
             max_attempts=request.max_attempts or DEFAULT_ATTEMPTS,
+            trace=event.trace,
         )
         decision = Decision()
         if tenant.active < tenant.concurrency and not tenant.waiting:

@@ -29,7 +29,10 @@ def admitted(work: Work, tenant: m.Tenant) -> list[Output]:
         max_attempts=work.max_attempts,
     )
     start = r.StartExecution(**work.fields())
-    return [Output(topics.EXECUTIONS_EVENTS, event), Output(topics.EXECUTIONS_COMMANDS, start)]
+    return [
+        Output(topics.EXECUTIONS_EVENTS, event, work.trace),
+        Output(topics.EXECUTIONS_COMMANDS, start, work.trace),
+    ]
 
 
 def release(rows: Rows, tenant_id: str, tenant: m.Tenant, now: int, decision: Decision) -> None:
@@ -76,6 +79,6 @@ def cancel_queued(rows: Rows, tenant_id: str, answer: m.Answer, reason: str, for
             m.tenant_key(tenant_id): replace(tenant, cancelled=tenant.cancelled + 1),
         },
         deletes=[place],
-        outputs=[Output(topics.EXECUTIONS_EVENTS, cancelled)],
+        outputs=[Output(topics.EXECUTIONS_EVENTS, cancelled, waiting.work.trace)],
         timers=[Timer(key, forget_at)],
     )

@@ -18,6 +18,7 @@ import msgspec
 from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_schemas.records.executions import TerminalEvent
+from penstock_schemas.traces import TraceContext
 from penstock_streams.executions import answers, leases
 from penstock_streams.executions import model as m
 from penstock_streams.executions.policy import LeaseTimes
@@ -39,7 +40,7 @@ class Executions:
             return self._timer(rows, event.name, now)
         match event.record:
             case r.StartExecution() as command:
-                return self._start(rows, command, now)
+                return self._start(rows, command, event.trace, now)
             case r.StopExecution() as command:
                 return self._stop(rows, command, now)
             case r.ClaimLease() as claim:
@@ -67,10 +68,10 @@ class Executions:
 
     # Commands
 
-    def _start(self, rows: Rows, command: r.StartExecution, now: int) -> Decision:
+    def _start(self, rows: Rows, command: r.StartExecution, trace: TraceContext | None, now: int) -> Decision:
         if rows.get(m.execution_key(command.execution_id), m.Execution):
             return Decision()
-        work = Work.of(command)
+        work = Work.of(command, trace)
         decision = Decision(puts={m.assignment_key(work.execution_id): m.Assignment(work)})
         self._dispatch(work, m.Execution(command.tenant_id, "dispatched", epoch=1), now, decision)
         return decision

@@ -6,6 +6,7 @@ from penstock_schemas import topics
 from penstock_streams.executions.decide import Executions
 from penstock_streams.executions.model import ROW_TYPES
 from penstock_streams.executions.policy import LeaseTimes
+from penstock_streams.executions.traces import traced
 from penstock_streams.kit import Stage
 from penstock_streams.timing import SECOND_US
 
@@ -18,6 +19,6 @@ def executions_stage(times: LeaseTimes, queues: frozenset[str]) -> Stage:
         inputs=(topics.EXECUTIONS_COMMANDS,),
         outputs=(topics.EXECUTIONS_EVENTS, topics.EXECUTIONS_LEASES, topics.ACCOUNTS_COMMANDS, *dispatch),
         row_types=ROW_TYPES,
-        decide=Executions(times),
+        decide=traced(Executions(times)),
         grace_s=times.hold_us / SECOND_US,
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from penstock_schemas.records import Record
 from penstock_schemas.topics import Topic
+from penstock_schemas.traces import TraceContext
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -32,6 +33,8 @@ class Event(msgspec.Struct, frozen=True):
     offset: int
     timestamp: int
     """Microseconds; Kafka's own (LogAppendTime), so when it was received."""
+    trace: TraceContext | None = None
+    """The trace it came with; keep it in a row where a later event or timer goes on with the work."""
 
 
 class TimerDue(msgspec.Struct, frozen=True):
@@ -59,6 +62,8 @@ class Output(msgspec.Struct, frozen=True):
 
     topic: Topic
     record: Record
+    trace: TraceContext | msgspec.UnsetType | None = msgspec.UNSET
+    """The trace it belongs to, None for no trace; left out, that of the event that causes it. Timers have none."""
 
 
 class Timer(msgspec.Struct, frozen=True):

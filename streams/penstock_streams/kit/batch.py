@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from penstock_schemas.records import Record
+from penstock_services.tracing import TraceLinks
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.rows import TimerRow
 
@@ -23,11 +25,9 @@ class Message(msgspec.Struct):
     def size(self) -> int:
         """Bytes of key, value and headers, without framing."""
         size = len(self.key or b"") + len(self.value or b"")
-        return (
-            size + sum(len(name) + len(value or b"") + 16 for name, value in self.headers)
-            if self.headers
-            else size
-        )
+        for name, value in self.headers:
+            size += len(name) + len(value or b"") + 16
+        return size
 
 
 @dataclass(slots=True)
@@ -46,6 +46,12 @@ class FoldedBatch:
     dead_letters: int = 0
     forwarded: int = 0
     encoded_bytes: int = 0
+    written: dict[type[Record], int] = field(default_factory=dict)
+    """Records by type; without dead letters and what was forwarded."""
+    letters: dict[str, int] = field(default_factory=dict)
+    """Dead letters by error code."""
+    traces: TraceLinks = field(default_factory=TraceLinks)
+    """Of the records that were folded."""
 
 
 @dataclass(frozen=True, slots=True)

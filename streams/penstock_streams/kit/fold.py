@@ -10,11 +10,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from msgspec import UNSET
+
 from penstock_schemas.codec import Codec
 from penstock_schemas.errors import RecordTooLarge, UndecodableRecord, UnencodableRecord
 from penstock_schemas.ids import derived_id
 from penstock_schemas.records import DeadLetter, Record
 from penstock_schemas.topics import DEAD_LETTERS, Topic
+from penstock_schemas.traces import TraceContext, trace_of
 from penstock_streams.kit.api import Decision, Event, Row, TimerDue
 from penstock_streams.kit.batch import FoldedBatch, Message, TaskFacts
 from penstock_streams.kit.deadletters import dead_letter_of_record, dead_letter_of_timer
@@ -27,6 +30,8 @@ log = logging.getLogger("penstock.streams")
 R = TypeVar("R", bound=Row)
 Cause = tuple[str | int, ...]
 """What the ids of emitted records derive from."""
+Encoded = tuple[tuple[str, int], Message, int]
+"""Topic and partition, what to write there, and its bytes."""
 
 
 class Fold:
@@ -73,18 +78,21 @@ class Fold:
         result.records += 1
         result.next_offsets[raw.topic] = raw.offset + 1
         cause = (stage.name, raw.topic, raw.partition, raw.offset)
+        trace = trace_of(raw.headers) if raw.headers else None
+        if trace is not None:
+            result.traces.add(trace)
         try:
             if isinstance(arrived.record, Exception):
                 raise arrived.record
             if arrived.home != self._facts.partition:
                 self._forward(arrived)
                 return
-            event = Event(arrived.record, raw.topic, raw.partition, raw.offset, raw.timestamp * 1000)
-            self._keep(stage.decide(self, event, self._now), cause)
+            event = Event(arrived.record, raw.topic, raw.partition, raw.offset, raw.timestamp * 1000, trace)
+            self._keep(stage.decide(self, event, self._now), cause, trace)
         except (RowUnreadable, MemoryError):  # says nothing about the record
             raise
         except Exception as exc:
-            self._bury(dead_letter_of_record(raw, exc, stage.name), exc, cause)
+            self._bury(dead_letter_of_record(raw, exc, stage.name), exc, cause, trace)
 
     def timer(self, name: str, due: int) -> None:
         """Fire one timer, unless an earlier one of this batch cancelled or moved it."""
@@ -96,14 +104,14 @@ class Fold:
         self.result.timers_fired += 1
         self._change({timer_key(name): None}, {name: None})
         try:
-            self._keep(facts.stage.decide(self, TimerDue(name, due), self._now), cause)
+            self._keep(facts.stage.decide(self, TimerDue(name, due), self._now), cause, None)
         except (RowUnreadable, MemoryError):
             raise
         except Exception as exc:
             letter = dead_letter_of_timer(facts.changelog, facts.partition, name, due, exc, facts.stage.name)
-            self._bury(letter, exc, cause)
+            self._bury(letter, exc, cause, None)
 
-    def _keep(self, decision: Decision, cause: Cause) -> None:
+    def _keep(self, decision: Decision, cause: Cause, trace: TraceContext | None) -> None:
         """Encode and measure all of `decision`, then take it over."""
         rows: dict[str, Row | None] = {key: self._checked(key, row) for key, row in decision.puts.items()}
         rows.update(dict.fromkeys(decision.deletes))
@@ -116,11 +124,18 @@ class Fold:
             changes[timer_key(timer.name)] = None if at_rest is None else encode(at_rest)
         self._measure(changes)
         messages = [
-            self._encoded(output.topic, output.record, derived_id(*cause, index))
+            self._encoded(
+                output.topic,
+                output.record,
+                derived_id(*cause, index),
+                trace if output.trace is UNSET else output.trace,
+            )
             for index, output in enumerate(decision.outputs)
         ]
-        for target, message in messages:
-            self._send(target, message)
+        written = self.result.written
+        for (target, message, size), output in zip(messages, decision.outputs, strict=True):
+            self._send(target, message, size)
+            written[type(output.record)] = written.get(type(output.record), 0) + 1
         self._rows.update(rows)
         self._change(changes, timers)
 
@@ -139,23 +154,21 @@ class Fold:
                     f"row {key[1:100]!r} is {size} bytes, above {limit}; what grows needs own rows"
                 )
 
-    def _encoded(self, topic: Topic, record: Record, event_id: str) -> tuple[tuple[str, int], Message]:
+    def _encoded(self, topic: Topic, record: Record, event_id: str, trace: TraceContext | None) -> Encoded:
         if topic.name not in self._outputs:
             known = ", ".join(sorted(self._outputs))
             raise UnencodableRecord(
                 f"{self._facts.stage.name} does not declare {topic.name} an output; has {known}"
             )
-        return self._encode(topic, record, event_id)
+        return self._encode(topic, record, event_id, trace)
 
-    def _encode(self, topic: Topic, record: Record, event_id: str) -> tuple[tuple[str, int], Message]:
+    def _encode(self, topic: Topic, record: Record, event_id: str, trace: TraceContext | None) -> Encoded:
         value = self._codec.encode(topic.name, record, event_id=event_id, occurred_at=self._now)
-        key = topic.routing_key(record).encode()
-        if len(key) + len(value) > (limit := self._facts.record_bytes[topic.name]):
-            raise RecordTooLarge(
-                f"{type(record).__name__}: {len(key) + len(value)} bytes, above the {limit} of {topic.name}"
-            )
+        message = Message(topic.routing_key(record).encode(), value, trace.headers() if trace else ())
+        if (size := message.size()) > (limit := self._facts.record_bytes[topic.name]):
+            raise RecordTooLarge(f"{type(record).__name__}: {size} bytes, above the {limit} of {topic.name}")
         partition = topic.partition_of(record, self._facts.partitions[topic.name])
-        return (topic.name, partition), Message(key, value)
+        return (topic.name, partition), message, size
 
     def _forward(self, arrived: Arrived) -> None:
         """The same bytes, on the partition the record belongs to."""
@@ -163,19 +176,20 @@ class Fold:
         message = Message(raw.key, raw.value, tuple(raw.headers))
         if (size := message.size()) > (limit := self._facts.record_bytes[raw.topic]):  # it came compressed
             raise RecordTooLarge(f"{size} bytes cannot be forwarded to partition {arrived.home}: above {limit}")
-        self._send((raw.topic, arrived.home), message)
+        self._send((raw.topic, arrived.home), message, size)
         self.result.forwarded += 1
 
-    def _bury(self, letter: DeadLetter, error: Exception, cause: Cause) -> None:
+    def _bury(self, letter: DeadLetter, error: Exception, cause: Cause, trace: TraceContext | None) -> None:
         bug = None if isinstance(error, UndecodableRecord) else error
         where = f"{letter.source_topic}/{letter.source_partition}@{letter.source_offset}"
         log.warning("dead letter: %s: %s: %s", where, letter.error_code, letter.error_message, exc_info=bug)
-        self._send(*self._encode(DEAD_LETTERS, letter, derived_id(*cause, "dead-letter")))
+        self._send(*self._encode(DEAD_LETTERS, letter, derived_id(*cause, "dead-letter"), trace))
         self.result.dead_letters += 1
+        self.result.letters[letter.error_code] = self.result.letters.get(letter.error_code, 0) + 1
 
-    def _send(self, target: tuple[str, int], message: Message) -> None:
+    def _send(self, target: tuple[str, int], message: Message, size: int) -> None:
         self.result.messages.setdefault(target, []).append(message)
-        self.result.encoded_bytes += message.size()
+        self.result.encoded_bytes += size
 
     def _change(self, changes: Mapping[bytes, bytes | None], timers: Mapping[str, TimerRow | None]) -> None:
         self.result.changes.update(changes)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from penstock_services.consuming import read_up_to
 from penstock_streams.kit._lenient import read_leniently
 
 log = logging.getLogger("penstock.streams")
@@ -90,6 +91,11 @@ class TaskInputs:
             if await reader.position(partition) < ends[partition.topic]:
                 return False
         return True
+
+    def read_up_to(self) -> Iterator[tuple[TopicPartition, int, int]]:
+        """Partition, next offset and known end of each input that has been read from."""
+        for reader in self._readers.values():
+            yield from read_up_to(reader)
 
     async def _wait(self, at_most: int, wait_s: float) -> list[InputRecord]:
         if len(self._order) == 1:

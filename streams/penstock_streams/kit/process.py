@@ -12,7 +12,8 @@ from typing import NoReturn
 from penstock.errors import PenstockError
 from penstock.settings import KafkaSettings
 from penstock_schemas.codec import Codec
-from penstock_services.health import health_port, serve_health
+from penstock_services.health import serve_health
+from penstock_services.tracing import tracing
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.runner import StageRunner, now_micros
 from penstock_streams.kit.settings import StreamsSettings
@@ -30,7 +31,9 @@ async def run_stages(
     kafka: KafkaSettings | None = None,
     clock: Callable[[], int] = now_micros,
 ) -> None:
-    """Run `stages` until SIGTERM or SIGINT, serving `/healthz`; the main program of a streams process (on uvloop).
+    """Run `stages` until SIGTERM or SIGINT; the main program of a streams process (on uvloop).
+
+    Serves health and metrics, and exports spans, as `PENSTOCK_HEALTH_*` and `OTEL_*` say.
 
     Crash-only: an error in a running task ends the process at once, with exit code 70 and its reason in the
     log. Errors before that are raised, as by `StageRunner`.
@@ -51,8 +54,9 @@ async def run_stages(
 
 
 async def _run(runner: StageRunner) -> None:
-    async with serve_health(runner.ready, port=health_port()), runner:
-        _crash(await runner.wait_for_failure())
+    with tracing("streams"):
+        async with serve_health(runner.ready, runner.standings), runner:
+            _crash(await runner.wait_for_failure())
 
 
 def _crash(error: BaseException) -> NoReturn:

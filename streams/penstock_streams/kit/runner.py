@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import TopicPartition
@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from penstock.settings import KafkaSettings
 from penstock_schemas.codec import Codec
 from penstock_schemas.topics import DEAD_LETTERS
+from penstock_services.consuming import Standing
 from penstock_services.topic_admin import kafka_admin
 from penstock_streams.kit._faust import Membership, Partitions
 from penstock_streams.kit.api import Stage
@@ -73,6 +74,11 @@ class StageRunner:
             return "waiting for partitions to be assigned"
         waiting = [f"{task.name} waits for {task.waiting_for}" for task in self._tasks if task.waiting_for]
         return "; ".join(waiting) or None
+
+    def standings(self) -> Iterator[Standing]:
+        """How far every input partition is that this process has."""
+        for task in self._tasks or ():
+            yield from task.standings()
 
     async def wait_for_failure(self) -> BaseException:
         """The error that ended a task or the membership. Only a new process goes on from there."""

@@ -36,13 +36,13 @@ class Kafka:
     codec: Codec
     producer: AIOKafkaProducer
 
-    async def produce(self, *records: r.Record, topic: str) -> list[Any]:
+    async def produce(self, *records: r.Record, topic: str, **options: Any) -> list[Any]:
         """Produce records where they belong; their places on Kafka."""
         declared, sends = TOPICS[topic], []
         for record in records:
             value = self.codec.encode(topic, record, event_id=record.event_id or token_hex(8), occurred_at=now())
             partition = declared.partition_of(record, PARTITIONS)
-            sends.append(await self.producer.send(topic, value, partition=partition))
+            sends.append(await self.producer.send(topic, value, partition=partition, **options))
         return [await sent for sent in sends]
 
     async def produce_raw(self, value: bytes | None, *, topic: str, **options: Any) -> Any:

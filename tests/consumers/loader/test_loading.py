@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.consumers.loader.conftest import Kafka, RunLoader, until
 from tests.consumers.loader.samples import ACCOUNTS, EVENTS, LETTERS, PROGRESS, charged, life_of
+from tests.fixtures.tracing import Spans
 
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
+from penstock_schemas.traces import TraceContext
 
 pytestmark = pytest.mark.integration
 
@@ -175,3 +178,41 @@ async def test_a_dead_letter_of_another_stage_is_loaded_too(
         await until(
             lambda: clickhouse_client.query(query, parameters={"t": tenant}).result_rows == [("FF00", "FE", True)]
         )
+
+
+async def test_a_batch_is_a_span_that_links_to_the_traces_it_loads(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, tenant: str, spans: Spans
+) -> None:
+    traces = [TraceContext(f"00-{str(number) * 32}-{'a' * 16}-01") for number in (1, 2)]
+    for trace, record in zip(traces, life_of(tenant, "q1")[:2], strict=True):
+        await kafka.produce(record, topic=EVENTS, headers=list(trace.headers()))
+    count = "SELECT count() FROM executions_events WHERE tenant_id = {t:String}"
+    async with run_loader():
+        await until(lambda: clickhouse_client.query(count, parameters={"t": tenant}).result_rows == [(2,)])
+        await until(lambda: len(linked(spans)) == 2)
+    assert linked(spans) == {int(trace.trace_id, 16) for trace in traces}
+    (attributes,) = {tuple(sorted(each.attributes or {})) for each in spans.named("process loader")}
+    assert {"db.system.name", "messaging.batch.message_count", "messaging.system"} <= set(attributes)
+
+
+def linked(spans: Spans) -> set[int]:
+    """Traces that loads belong to or link to; one load or two, as the records arrived."""
+    loads = spans.named("process loader")
+    return {load.context.trace_id for load in loads if load.parent} | {
+        link.context.trace_id for load in loads for link in load.links
+    }
+
+
+async def test_the_loader_knows_how_far_it_is_and_counts_what_it_gives_up_on(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, tenant: str
+) -> None:
+    def given_up() -> float:
+        labels = {"stage": "loader", "code": "bad_framing"}
+        return REGISTRY.get_sample_value("penstock_dead_letters_total", labels) or 0.0
+
+    before = given_up()
+    await kafka.produce_raw(b"not framed", topic=EVENTS)
+    async with run_loader() as loader:
+        await until(lambda: given_up() > before)
+        await until(lambda: not any(each.behind for each in loader.standings()))
+        assert {each.topic for each in loader.standings()} >= {EVENTS, PROGRESS, ACCOUNTS}

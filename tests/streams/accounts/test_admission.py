@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from penstock_schemas import ids
 from penstock_schemas import records as r
+from penstock_schemas.traces import TraceContext
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.decide import Accounts
 from penstock_streams.accounts.policy import ANSWERS_KEPT_US, TIERS, Policy
@@ -191,3 +192,17 @@ def test_never_more_active_than_the_concurrency_and_nobody_waits_beside_a_free_s
         assert tenant.active == len(started - settled) <= concurrency
         assert not tenant.waiting or tenant.active == concurrency
     assert len(partition.all(r.StartExecution)) == len(started)
+
+
+def test_a_queued_request_keeps_its_own_trace_when_the_end_of_another_releases_it():
+    traces = [TraceContext(f"00-{str(number) * 32}-{'a' * 16}-01") for number in (1, 2)]
+    partition = accounts()
+    partition.send(configure(tier="free", concurrency=1))
+    for request_id, trace in ("r1", traces[0]), ("r2", traces[1]), ("r3", None):
+        partition.send(request(request_id), trace=trace)
+    for request_id in "r1", "r2":
+        partition.send(settle(request_id), trace=traces[0])
+    started = {
+        each.record.request_id: each.trace for each in partition.outputs if type(each.record) is r.StartExecution
+    }
+    assert started == {"r1": traces[0], "r2": traces[1], "r3": None}
