@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from penstock.models import ProgressGap
+from penstock.models import Cursor, ProgressGap
 from penstock_schemas import records as r
 
 Terminal = r.ExecutionCompleted | r.ExecutionFailed | r.ExecutionTimedOut | r.ExecutionRejected
@@ -25,46 +25,49 @@ class Followed:
         execution_id: the execution; records of others are ignored.
         request_event_id: identity of the caller's own request. Where that request is refused because its id
             was already used with another body, this ends the following too.
-        progress: (epoch, seq) up to which progress has been seen before.
-        last_seq: what the terminal event named, where that has been seen before.
+        seen: what has been seen before.
     """
 
-    def __init__(
-        self,
-        execution_id: str,
-        request_event_id: str | None = None,
-        *,
-        progress: tuple[int, int] = (0, 0),
-        last_seq: int | None = None,
-    ) -> None:
+    def __init__(self, execution_id: str, request_event_id: str | None = None, seen: Cursor | None = None) -> None:
+        seen = seen or Cursor()
         self.execution_id = execution_id
         self.terminal: Terminal | None = None
         self.refused: r.RequestRefused | None = None
         self.seen_any = False
-        self.progress = progress
-        """(epoch, seq) of the newest progress; an epoch's start counts as its seq 0."""
+        self.progress = (seen.epoch, seen.seq)
+        """(epoch, seq) of the newest progress."""
+        self.attempt = seen.attempt
+        self.attempt_at_ms = seen.attempt_at_ms
+        self.last_seq = seen.last_seq
         self._request_event_id = request_event_id
-        self._last = None if last_seq is None else (progress[0], last_seq)
 
-    def accept(self, record: r.Record) -> tuple[Item, ...]:
-        """Take in `record`; what a follower should see now: nothing, the record, or a gap and the record."""
+    def accept(self, record: r.Record, at_ms: int | None = None) -> tuple[Item, ...]:
+        """Take in `record`; what a follower should see now: nothing, the record, or a gap and the record.
+
+        Args:
+            record: of whichever topic came first.
+            at_ms: when Kafka had it: progress of an attempt counts up to when the next attempt started, although
+                it may be read after that. None for after everything that was seen.
+        """
         if getattr(record, "execution_id", None) != self.execution_id:
             return ()
         missing: tuple[ProgressGap, ...] = ()
         if isinstance(record, r.ProgressRecord):
             position = (record.epoch, record.seq)
-            if position <= self.progress:  # a repeat, or of an attempt that a later one has closed
+            closed = record.epoch < self.attempt and (at_ms is None or at_ms > self.attempt_at_ms)
+            if closed or position <= self.progress:  # or a repeat
                 return ()
             if self._last is not None and position > self._last:  # written after the end
                 return ()
             missing = self._missing_before(position)
             self.progress = position
         elif isinstance(record, r.AttemptStarted):
-            self.progress = max(self.progress, (record.epoch, 0))
+            if record.epoch > self.attempt:
+                self.attempt, self.attempt_at_ms = record.epoch, at_ms or 0
         elif isinstance(record, Terminal):
             self.terminal = record
-            self._last = (0, 0) if isinstance(record, r.ExecutionRejected) else (record.epoch, record.last_seq)
-            self.progress = max(self.progress, (self._last[0], 0))  # its start lies before, seen or not
+            rejected = isinstance(record, r.ExecutionRejected)
+            self.attempt, self.last_seq = (self.attempt, 0) if rejected else (record.epoch, record.last_seq)
         elif isinstance(record, r.RequestRefused) and record.refused_event_id == self._request_event_id:
             self.refused = record
         self.seen_any = True
@@ -80,11 +83,6 @@ class Followed:
         return missing
 
     @property
-    def last_seq(self) -> int | None:
-        """What the terminal event named; None before it."""
-        return None if self._last is None else self._last[1]
-
-    @property
     def awaits_only_progress(self) -> bool:
         """The execution has ended, and progress that its terminal event names is still missing."""
         return self._last is not None and not self.ended
@@ -94,7 +92,12 @@ class Followed:
         """Nothing more is to come."""
         if self.refused is not None:
             return True
-        return self._last is not None and (self._last[1] == 0 or self.progress >= self._last)
+        return self._last is not None and (self.last_seq == 0 or self.progress >= self._last)
+
+    @property
+    def _last(self) -> tuple[int, int] | None:
+        """The last progress there is; None before the terminal event."""
+        return None if self.last_seq is None else (self.attempt, self.last_seq)
 
     def _missing_before(self, position: tuple[int, int]) -> tuple[ProgressGap, ...]:
         epoch, seq = position

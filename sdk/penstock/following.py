@@ -74,19 +74,19 @@ class Following:
         """
         followed = Followed(execution_id)
         past = await self._history.of(execution_id)
-        found = [item for placed in past.records for item in followed.accept(placed.record)]
+        found = [item for placed in past.records for item in followed.accept(placed.record, placed.at_ms)]
         if followed.terminal is None:
             async with self._tail(execution_id, past.events_offset, past.progress_offset) as live:
                 ends = await live.ends()
                 while not live.has_reached(ends):
                     for placed in await live.next(WAIT_S, until=ends):
-                        found += followed.accept(placed.record)
+                        found += followed.accept(placed.record, placed.at_ms)
         if not found:
             raise _unknown(execution_id)
         return [item for item in found if isinstance(item, r.Record)]
 
     async def _since(self, execution_id: str, cursor: Cursor, timeout_s: float | None) -> Sightings:
-        followed = Followed(execution_id, progress=(cursor.epoch, cursor.seq), last_seq=cursor.last_seq)
+        followed = Followed(execution_id, seen=cursor)
         if followed.ended:
             return
         deadline = Deadline(followed, timeout_s)

@@ -65,11 +65,11 @@ class History:
             since_ms = events[0]["kafka_timestamp"] - CLOCK_MARGIN_MS
             next_progress = await self._kafka.offset_at(on_progress, since_ms)
         placed = [
-            Placed(_record(row), EXECUTIONS_EVENTS.name, next_offset)
+            Placed(_record(row), EXECUTIONS_EVENTS.name, next_offset, row["kafka_timestamp"])
             for row, next_offset in _with_next_offsets(events, next_event)
         ]
         placed_progress = [
-            Placed(_record(row), EXECUTIONS_PROGRESS.name, next_offset)
+            Placed(_record(row), EXECUTIONS_PROGRESS.name, next_offset, row["kafka_timestamp"])
             for row, next_offset in _with_next_offsets(progress, next_progress)
         ]
         return Past(

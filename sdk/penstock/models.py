@@ -29,8 +29,12 @@ class Cursor(Value):
     """Next offset of the lifecycle events; None to see them from the first on, out of the history."""
     progress_offset: int | None = None
     """No progress after (epoch, seq) lies before this offset; None as above."""
+    attempt: int = 0
+    """The newest attempt whose start has been seen."""
+    attempt_at_ms: int = 0
+    """When Kafka had that start, in ms since the epoch; progress of earlier attempts after it is a zombie's."""
     last_seq: int | None = None
-    """Set once the terminal event has been seen: the `seq` of the last progress of `epoch`."""
+    """Set once the terminal event has been seen: the `seq` of the last progress of `attempt`."""
 
 
 class ProgressGap(Value):

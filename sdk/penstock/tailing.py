@@ -36,6 +36,8 @@ class Placed(NamedTuple):
     topic: str
     next_offset: int
     """Where in its partition everything later about this execution is found; never past any of it."""
+    at_ms: int
+    """When Kafka had it, in ms since the epoch."""
 
 
 class Tail:
@@ -72,14 +74,14 @@ class Tail:
             raise type(self._failure)(str(self._failure)) from self._failure  # each follower its own traceback
         self._shared.place(self)
         found = []
-        for partition, message in taken:
+        for partition, message in sorted(taken, key=lambda at: at[1].timestamp):  # two topics read in turn
             assert message.value is not None, "a tail is offered values"
             try:
                 record = await self._encoding.decode(partition.topic, message.value)
             except UndecodableRecord as exc:
                 log.warning("%s offset %d skipped: %s", partition, message.offset, exc)
                 continue
-            found.append(Placed(record, partition.topic, message.offset + 1))
+            found.append(Placed(record, partition.topic, message.offset + 1, message.timestamp))
         return found
 
     async def ends(self) -> Ends:

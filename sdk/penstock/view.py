@@ -33,7 +33,7 @@ class View:
 
     def take(self, placed: Placed) -> Iterator[Sighting]:
         """What a record adds to the view."""
-        items = self.followed.accept(placed.record)
+        items = self.followed.accept(placed.record, placed.at_ms)
         for item in items:
             if item is placed.record:
                 break
@@ -57,6 +57,8 @@ class View:
             seq=seq,
             events_offset=self._events_offset,
             progress_offset=self._progress_offset,
+            attempt=self.followed.attempt,
+            attempt_at_ms=self.followed.attempt_at_ms,
             last_seq=self.followed.last_seq,
         )
 
