@@ -92,7 +92,7 @@ class Followed:
         """Nothing more is to come."""
         if self.refused is not None:
             return True
-        return self._last is not None and (self.last_seq == 0 or self.progress >= self._last)
+        return self._last is not None and (self._last[1] <= 0 or self.progress >= self._last)
 
     @property
     def _last(self) -> tuple[int, int] | None:

@@ -16,6 +16,8 @@ from dotenv import dotenv_values
 
 UP_DEADLINE_S = 180
 COMMAND_DEADLINE_S = 120
+FOREIGN_QUEUE = "other-workers"
+"""A queue of the stack that its own worker does not serve."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("stack") / ".penstock"
     running = Stack(home)
     command = [sys.executable, "-m", "penstock"]
-    environment = {**os.environ, "PENSTOCK_HOME": str(home)}
+    environment = {**os.environ, "PENSTOCK_HOME": str(home), "PENSTOCK_QUEUES": FOREIGN_QUEUE}
     up = subprocess.run(
         [*command, "up", "--ports", "auto"], env=environment, capture_output=True, text=True, timeout=UP_DEADLINE_S
     )
