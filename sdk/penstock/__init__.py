@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penstock.client import Client
     from penstock.errors import PenstockError
-    from penstock.models import Bill, BillLine, Cursor, Execution, Submission, Tenant
+    from penstock.models import Bill, BillLine, Cursor, Execution, Lease, ProgressGap, Submission, Tenant
     from penstock.sync import SyncClient
 
 __all__ = [
@@ -22,7 +22,9 @@ __all__ = [
     "Client",
     "Cursor",
     "Execution",
+    "Lease",
     "PenstockError",
+    "ProgressGap",
     "Submission",
     "SyncClient",
     "Tenant",
@@ -33,7 +35,9 @@ _HOME_OF = {
     "Client": "penstock.client",
     "SyncClient": "penstock.sync",
     "PenstockError": "penstock.errors",
-} | dict.fromkeys(("Bill", "BillLine", "Cursor", "Execution", "Submission", "Tenant"), "penstock.models")
+} | dict.fromkeys(
+    ("Bill", "BillLine", "Cursor", "Execution", "Lease", "ProgressGap", "Submission", "Tenant"), "penstock.models"
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from types import TracebackType
@@ -24,15 +24,17 @@ from penstock.cancelling import Cancelling
 from penstock.connecting import KafkaConnection
 from penstock.dead_letters import DeadLetters
 from penstock.encoding import Encoding
-from penstock.followed import Terminal
+from penstock.followed import Item, Terminal
 from penstock.following import Following
 from penstock.history import History
-from penstock.models import Bill, Cursor, Execution, Submission, Tenant
+from penstock.leasing import Leasing
+from penstock.models import Bill, Cursor, Execution, Lease, Submission, Tenant
 from penstock.outcome import output_of, state_of
 from penstock.reading import Reading
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock.submitting import Submitting
 from penstock.tenants import Tenants
+from penstock.view import Follow
 from penstock_schemas import records as r
 from penstock_schemas.topics import DEFAULT_QUEUE
 
@@ -71,13 +73,14 @@ class Client:
         self._submitting = Submitting(self._kafka, self._encoding, self._payloads)
         self._following = Following(self._kafka, self._encoding, History(self._reading, self._kafka))
         self._cancelling = Cancelling(self._submitting, self._following)
+        self._leasing = Leasing(self._kafka, self._encoding)
         self._tenants = Tenants(self._kafka, self._encoding, self._submitting)
         self.dead_letters = DeadLetters(self._kafka, self._encoding, self._reading)
         self._submitted: OrderedDict[str, Submission] = OrderedDict()
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for part in (self._kafka, self._encoding, self._reading):
+        for part in (self._kafka, self._encoding, self._reading, self._following):  # closed in reverse
             self._open.push_async_callback(part.close)
         return self
 
@@ -142,11 +145,19 @@ class Client:
 
     def follow(
         self, execution_id: str, *, from_cursor: Cursor | None = None, timeout_s: float | None = None
-    ) -> AsyncGenerator[r.Record, None]:
+    ) -> Follow:
         """The records of one execution as they happen, ending after its terminal event and last progress.
 
         An execution this client submitted is followed live from its request on. Any other begins with its
-        history from ClickHouse and goes on live, without a gap or a repeat. `from_cursor` starts there instead.
+        history from ClickHouse and goes on live, without a gap or a repeat. Progress that can no longer be read
+        appears as a `ProgressGap` in its place.
+
+        `Follow.cursor` says after every record where to go on: given as `from_cursor`, to this client or any
+        other, it yields exactly what came after, out of ClickHouse where Kafka no longer has it. A cursor made by
+        hand, `Cursor(epoch=2, seq=40)`, leaves out the progress up to there, and shows every lifecycle event.
+
+        All followers of a client share one Kafka consumer; a second one is there while any of them is behind. One
+        that does not take its records holds up no other.
 
         Raises:
             NotFound: no such execution.
@@ -166,14 +177,14 @@ class Client:
             ExecutionFailedError, ExecutionTimedOutError, ExecutionCancelledError: it ended without a result.
             FollowTimeout: it did not end within `timeout_s` seconds.
         """
-        ending: r.Record | None = None
+        ending: Item | None = None
         async with aclosing(self.follow(execution_id, timeout_s=timeout_s)) as records:
             async for record in records:
                 ending = record if self.settles(record) else ending
-        assert ending is not None, "following ends only after a record that settles it"
+        assert isinstance(ending, r.Record), "following ends only after a record that settles it"
         return await self.output_of(ending)
 
-    def settles(self, record: r.Record) -> bool:
+    def settles(self, record: Item) -> bool:
         """Whether `record` says for good what became of its execution, or of this client's request for it."""
         if isinstance(record, r.RequestRefused):
             submission = self._submitted.get(record.execution_id)
@@ -211,6 +222,27 @@ class Client:
         wanted = checked(CancelArguments, execution_id=execution_id, tenant=tenant, reason=reason)
         await self._cancelling.cancel(wanted)
         return await self.get(execution_id)
+
+    async def lease(self, execution_id: str) -> Lease:
+        """Who holds an execution, which attempt that is, and until when. For display and coordination; advisory.
+
+        The events say who was granted the attempt; the time is one hold after the newest sign of life of that
+        worker which the lease authority has confirmed. Hence, as of `Lease.as_of`:
+
+        - A holder that died a second ago is still shown as the holder, for up to one hold (30 s by default) from
+          its last heartbeat: nobody can know better, and nobody else is granted the attempt before either.
+        - Once `until` has passed without renewal `is_locked` is False, though the attempt may not have been
+          declared lost yet; a worker that is cut off has stopped by itself before.
+        - The answer may be outdated when you read it. To act on it safely, name `epoch` in what you do and
+          refuse older ones; do not use it as a lock.
+
+        Costs a query to ClickHouse, a look at the two partitions of the execution, and reading at most the last
+        ten minutes (as a rule one) of one partition of the leases topic. Broker and local clock should agree.
+
+        Raises:
+            NotFound: no such execution.
+        """
+        return await self._leasing.of(execution_id, await self._following.until_now(execution_id))
 
     async def list(
         self, tenant: str | None = None, status: str | None = None, limit: int = 50

@@ -89,6 +89,13 @@ class KafkaConnection:
             ends: dict[TopicPartition, int] = await reader.end_offsets(list(partitions))
             return ends
 
+    async def begin_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset of the first record that retention has left in each partition."""
+        reader = await self._connected_offset_reader()
+        async with self.reaching("reading begin offsets"):
+            begins: dict[TopicPartition, int] = await reader.beginning_offsets(list(partitions))
+            return begins
+
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
         """The first offset appended at `timestamp_ms` or later; the end where there is none yet."""
         reader = await self._connected_offset_reader()

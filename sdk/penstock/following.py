@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 from aiokafka import TopicPartition
 
 from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
-from penstock.errors import FollowTimeout, NotFound
+from penstock.errors import NotFound
 from penstock.followed import Followed
 from penstock.history import History
 from penstock.models import Cursor, Submission
-from penstock.tailing import Tail, tail
+from penstock.patience import WAIT_S, Deadline, LastChance
+from penstock.shared_tail import SharedTail
+from penstock.tailing import Tail
+from penstock.view import Follow, Sighting, View
 from penstock_schemas import records as r
+from penstock_schemas.topics import EXECUTIONS_EVENTS, EXECUTIONS_PROGRESS
 
-Records = AsyncGenerator[r.Record, None]
+Sightings = AsyncGenerator[Sighting, None]
 
-WAIT_S = 1.0
-"""Longest wait for records before deadlines are looked at again."""
 REFUSED_WITHIN_S = 2.0
 """Many times what accounts takes to answer."""
-LATE_PROGRESS_S = 5.0
-"""A worker's progress is acknowledged before its result is; what is still missing this long after the end, and
-is not on Kafka either, has been removed by retention."""
 
 
 class Following:
@@ -41,8 +40,12 @@ class Following:
         self._kafka = kafka
         self._encoding = encoding
         self._history = history
+        self._shared = SharedTail(kafka)
 
-    def submitted(self, submission: Submission, timeout_s: float | None) -> Records:
+    async def close(self) -> None:
+        await self._shared.close()
+
+    def submitted(self, submission: Submission, timeout_s: float | None) -> Follow:
         """Follow what this client asked for.
 
         A request id of the caller's own may have been answered long ago: then its history comes first.
@@ -50,18 +53,18 @@ class Following:
         followed = Followed(submission.execution_id, submission.event_id)
         deadline = Deadline(followed, timeout_s)
         if submission.named_by_caller:
-            return self._with_history(followed, deadline, expected=True, sent_at=submission.cursor)
-        return self._live(followed, submission.cursor, deadline, expected=True)
+            return Follow(self._with_history(followed, deadline, expected=True, sent_at=submission.cursor))
+        view = View(followed, submission.cursor)
+        return Follow(self._live(view, submission.cursor, deadline, expected=True), submission.cursor)
 
-    def known(self, execution_id: str, timeout_s: float | None) -> Records:
+    def known(self, execution_id: str, timeout_s: float | None) -> Follow:
         """Follow any execution from its first record on; raises `NotFound` where there is none."""
         followed = Followed(execution_id)
-        return self._with_history(followed, Deadline(followed, timeout_s), expected=False)
+        return Follow(self._with_history(followed, Deadline(followed, timeout_s), expected=False))
 
-    def since(self, execution_id: str, cursor: Cursor, timeout_s: float | None) -> Records:
-        """Follow from `cursor` on, and nothing earlier."""
-        followed = Followed(execution_id)
-        return self._live(followed, cursor, Deadline(followed, timeout_s), expected=True)
+    def since(self, execution_id: str, cursor: Cursor, timeout_s: float | None) -> Follow:
+        """Follow exactly after `cursor`, and nothing earlier."""
+        return Follow(self._since(execution_id, cursor, timeout_s), cursor)
 
     async def until_now(self, execution_id: str) -> list[r.Record]:
         """The records of one execution that exist now: loaded into ClickHouse, or still only on Kafka.
@@ -71,96 +74,117 @@ class Following:
         """
         followed = Followed(execution_id)
         past = await self._history.of(execution_id)
-        found = [record for record in past.records if followed.accept(record)]
+        found = [item for placed in past.records for item in followed.accept(placed.record, placed.at_ms)]
         if followed.terminal is None:
-            async with tail(execution_id, past.cursor, self._kafka, self._encoding) as live:
+            async with self._tail(execution_id, past.events_offset, past.progress_offset) as live:
                 ends = await live.ends()
-                while not await live.has_reached(ends):
-                    found += [record for record in await live.next(WAIT_S) if followed.accept(record)]
+                while not live.has_reached(ends):
+                    for placed in await live.next(WAIT_S, until=ends):
+                        found += followed.accept(placed.record, placed.at_ms)
         if not found:
             raise _unknown(execution_id)
-        return found
+        return [item for item in found if isinstance(item, r.Record)]
+
+    async def _since(self, execution_id: str, cursor: Cursor, timeout_s: float | None) -> Sightings:
+        followed = Followed(execution_id, seen=cursor)
+        if followed.ended:
+            return
+        deadline = Deadline(followed, timeout_s)
+        if await self._still_on_kafka(execution_id, cursor):
+            rest = self._live(View(followed, cursor), cursor, deadline, expected=True)
+        else:
+            rest = self._with_history(followed, deadline, expected=cursor.events_offset is not None, after=cursor)
+        async with aclosing(rest) as sightings:
+            async for sighting in sightings:
+                yield sighting
 
     async def _with_history(
-        self, followed: Followed, deadline: Deadline, *, expected: bool, sent_at: Cursor | None = None
-    ) -> Records:
+        self,
+        followed: Followed,
+        deadline: Deadline,
+        *,
+        expected: bool,
+        sent_at: Cursor | None = None,
+        after: Cursor | None = None,
+    ) -> Sightings:
         past = await self._history.of(followed.execution_id)
-        for record in past.records:
-            if followed.accept(record):
-                yield record
+        seen_events = after.events_offset or 0 if after else 0
+        view = View(followed, past.start)
+        for placed in past.records:
+            if placed.topic == EXECUTIONS_EVENTS.name and placed.next_offset <= seen_events:
+                followed.seen_any = True
+                continue
+            for sighting in view.take(placed):
+                yield sighting
         if not followed.ended:
-            rest = self._live(followed, past.cursor, deadline, expected=expected)
+            on = Cursor(events_offset=max(past.events_offset, seen_events), progress_offset=past.progress_offset)
+            rest = self._live(view, on, deadline, expected=expected)
         elif sent_at is not None:
-            rest = self._refusal(followed, sent_at)
+            rest = self._refusal(view, sent_at)
         else:
             return
-        async with aclosing(rest) as records:
-            async for record in records:
-                yield record
+        async with aclosing(rest) as sightings:
+            async for sighting in sightings:
+                yield sighting
 
-    async def _refusal(self, followed: Followed, sent_at: Cursor) -> Records:
+    async def _refusal(self, view: View, sent_at: Cursor) -> Sightings:
         """The refusal of a request sent after its execution had ended, should one come.
 
         Accounts is silent about an exact repeat, and refuses another body under the same id: only waiting tells
         the two apart.
         """
+        followed = view.followed
         give_up_at_s = time.monotonic() + REFUSED_WITHIN_S
-        async with tail(followed.execution_id, sent_at, self._kafka, self._encoding) as live:
+        async with self._tail_at(followed.execution_id, sent_at) as live:
             while followed.refused is None and (left_s := give_up_at_s - time.monotonic()) > 0:
-                for record in await live.next(left_s):
-                    if followed.accept(record) and followed.refused is not None:  # the rest was in the history
-                        yield record
+                for placed in await live.next(left_s):
+                    for sighting in view.take(placed):
+                        if followed.refused is not None:  # the rest was in the history
+                            yield sighting
 
-    async def _live(self, followed: Followed, cursor: Cursor, deadline: Deadline, *, expected: bool) -> Records:
-        async with tail(followed.execution_id, cursor, self._kafka, self._encoding) as live:
+    async def _live(self, view: View, cursor: Cursor, deadline: Deadline, *, expected: bool) -> Sightings:
+        followed = view.followed
+        async with self._tail_at(followed.execution_id, cursor) as live:
             known_until = None if expected or followed.seen_any else await live.ends()
             last_chance: LastChance | None = None
             while not followed.ended:
-                for record in await live.next(deadline.wait_s()):
-                    if followed.accept(record):
-                        yield record
-                if known_until and not followed.seen_any and await live.has_reached(known_until):
+                until = last_chance.ends if last_chance else known_until
+                if until and live.has_reached(until):
+                    until = None
+                for placed in await live.next(deadline.wait_s(), until):
+                    for sighting in view.take(placed):
+                        yield sighting
+                if known_until and not followed.seen_any and live.has_reached(known_until):
                     raise _unknown(followed.execution_id)
                 if followed.awaits_only_progress:
                     last_chance = last_chance or LastChance(await live.ends())
-                    if await last_chance.passed(live):
-                        return
+                    if last_chance.passed(live):
+                        for sighting in view.give_up():
+                            yield sighting
 
+    async def _still_on_kafka(self, execution_id: str, cursor: Cursor) -> bool:
+        """Whether everything after `cursor` can be read there."""
+        if cursor.events_offset is None or cursor.progress_offset is None:
+            return False
+        events, progress = await self._partitions(execution_id)
+        begins = await self._kafka.begin_offsets([events, progress])
+        return begins[events] <= cursor.events_offset and begins[progress] <= cursor.progress_offset
 
-class Deadline:
-    """The caller's patience with one execution."""
+    def _tail_at(self, execution_id: str, cursor: Cursor) -> AbstractAsyncContextManager[Tail]:
+        return self._tail(execution_id, cursor.events_offset or 0, cursor.progress_offset or 0)
 
-    def __init__(self, followed: Followed, timeout_s: float | None) -> None:
-        self._followed = followed
-        self._timeout_s = timeout_s
-        self._at_s = None if timeout_s is None else time.monotonic() + timeout_s
+    @asynccontextmanager
+    async def _tail(self, execution_id: str, events_offset: int, progress_offset: int) -> AsyncIterator[Tail]:
+        events, progress = await self._partitions(execution_id)
+        positions = {events: events_offset, progress: progress_offset}
+        async with self._shared.tail(execution_id, positions, self._encoding) as tail:
+            yield tail
 
-    def wait_s(self) -> float:
-        """How long the next wait may be.
-
-        Raises:
-            FollowTimeout: the time is up.
-        """
-        if self._at_s is None:
-            return WAIT_S
-        left_s = self._at_s - time.monotonic()
-        if left_s <= 0:
-            raise FollowTimeout(
-                f"execution {self._followed.execution_id} did not end within {self._timeout_s:g} s; it goes on, "
-                f"and `penstock watch {self._followed.execution_id}` shows it"
-            )
-        return min(left_s, WAIT_S)
-
-
-class LastChance:
-    """Progress missing after the end: read what is on Kafka, for a while, then no longer."""
-
-    def __init__(self, ends: dict[TopicPartition, int]) -> None:
-        self._ends = ends
-        self._over_at_s = time.monotonic() + LATE_PROGRESS_S
-
-    async def passed(self, live: Tail) -> bool:
-        return time.monotonic() > self._over_at_s and await live.has_reached(self._ends)
+    async def _partitions(self, execution_id: str) -> tuple[TopicPartition, TopicPartition]:
+        return (
+            await self._kafka.partition_of(EXECUTIONS_EVENTS, execution_id),
+            await self._kafka.partition_of(EXECUTIONS_PROGRESS, execution_id),
+        )
 
 
 def _unknown(execution_id: str) -> NotFound:

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from penstock.connecting import KafkaConnection
 from penstock.models import Cursor
 from penstock.reading import Reading, Row
+from penstock.tailing import Placed
 from penstock_schemas import records as r
 from penstock_schemas.topics import EXECUTIONS_EVENTS, EXECUTIONS_PROGRESS
 
@@ -35,8 +36,11 @@ PROGRESS = """
 class Past:
     """What was loaded of an execution."""
 
-    records: Sequence[r.Record]
-    cursor: Cursor
+    records: Sequence[Placed]
+    start: Cursor
+    """Before the first of them."""
+    events_offset: int
+    progress_offset: int
     """The next offsets: everything before them that is about the execution is in `records`."""
 
 
@@ -60,9 +64,23 @@ class History:
         if events and not progress:  # none is older than the execution's first event
             since_ms = events[0]["kafka_timestamp"] - CLOCK_MARGIN_MS
             next_progress = await self._kafka.offset_at(on_progress, since_ms)
+        placed = [
+            Placed(_record(row), EXECUTIONS_EVENTS.name, next_offset, row["kafka_timestamp"])
+            for row, next_offset in _with_next_offsets(events, next_event)
+        ]
+        placed_progress = [
+            Placed(_record(row), EXECUTIONS_PROGRESS.name, next_offset, row["kafka_timestamp"])
+            for row, next_offset in _with_next_offsets(progress, next_progress)
+        ]
         return Past(
-            records=[_record(row) for row in _in_order(events, progress)],
-            cursor=Cursor(events_offset=next_event, progress_offset=next_progress),
+            records=_in_order(
+                list(zip(events, placed, strict=True)), list(zip(progress, placed_progress, strict=True))
+            ),
+            start=Cursor(
+                progress_offset=min((int(row["kafka_offset"]) for row in progress), default=next_progress)
+            ),
+            events_offset=next_event,
+            progress_offset=next_progress,
         )
 
     async def _loaded(
@@ -85,11 +103,22 @@ class History:
         return rows, 1 + max((int(row["kafka_offset"]) for row in rows), default=newest)
 
 
-def _in_order(events: Sequence[Row], progress: Sequence[Row]) -> list[Row]:
+def _with_next_offsets(rows: Sequence[Row], after: int) -> list[tuple[Row, int]]:
+    """Each row with the offset from which on all later ones are found.
+
+    Not simply the one after its own: of progress that was sent twice the later copy may be the one that is
+    loaded, and then the first copy of what follows lies before it.
+    """
+    first_of_later = list(accumulate((int(row["kafka_offset"]) for row in reversed(rows)), min))[::-1]
+    return list(zip(rows, [*first_of_later[1:], after], strict=True)) if rows else []
+
+
+def _in_order(events: Sequence[tuple[Row, Placed]], progress: Sequence[tuple[Row, Placed]]) -> list[Placed]:
     """Both by when the broker had them. Progress that was resent keeps its place before what follows it."""
-    progress_at = accumulate((row["kafka_timestamp"] for row in progress), max)
-    timed = [(row["kafka_timestamp"], row) for row in events] + list(zip(progress_at, progress, strict=True))
-    return [row for _, row in sorted(timed, key=lambda at: at[0])]
+    progress_at = accumulate((row["kafka_timestamp"] for row, _ in progress), max)
+    timed = [(row["kafka_timestamp"], placed) for row, placed in events]
+    timed += [(at, placed) for at, (_, placed) in zip(progress_at, progress, strict=True)]
+    return [placed for _, placed in sorted(timed, key=lambda at: at[0])]
 
 
 def _record(row: Row) -> r.Record:

@@ -17,13 +17,53 @@ class Value(BaseModel):
 
 
 class Cursor(Value):
-    """Where to read on: the next offsets in the two partitions that carry one execution.
+    """Where to follow on: what has been seen of one execution, and from where the rest is found.
 
-    The partitions themselves follow from the execution's id.
+    Plain numbers, to be kept anywhere. The partitions themselves follow from the execution's id.
     """
 
-    events_offset: int
-    progress_offset: int
+    epoch: int = 0
+    seq: int = 0
+    """Progress up to and with (epoch, seq) has been seen; (0, 0) for none."""
+    events_offset: int | None = None
+    """Next offset of the lifecycle events; None to see them from the first on, out of the history."""
+    progress_offset: int | None = None
+    """No progress after (epoch, seq) lies before this offset; None as above."""
+    attempt: int = 0
+    """The newest attempt whose start has been seen."""
+    attempt_at_ms: int = 0
+    """When Kafka had that start, in ms since the epoch; progress of earlier attempts after it is a zombie's."""
+    last_seq: int | None = None
+    """Set once the terminal event has been seen: the `seq` of the last progress of `attempt`."""
+
+
+class ProgressGap(Value):
+    """Progress that a follower will not see, in its place in the sequence.
+
+    Removed by retention before it was read, or lost with its worker before Kafka had it.
+    """
+
+    execution_id: str
+    epoch: int
+    from_seq: int
+    to_seq: int
+    """The last one missing."""
+
+
+class Lease(Value):
+    """Who holds an execution, as far as a reader can know. Advisory: see `Client.lease`."""
+
+    execution_id: str
+    is_locked: bool
+    """A holder was heard of within the last hold, as of `as_of`."""
+    worker_id: str | None = None
+    """`host:pid:boot` of the process that holds it, or was the last known to while `until` has passed; None where
+    no attempt runs."""
+    epoch: int = 0
+    """The attempt that runs, or the newest one that did; the fencing token. 0 where none was started."""
+    until: datetime | None = None
+    """When the lease ends unless it is renewed; None where no grant or heartbeat of the holder was found."""
+    as_of: datetime
 
 
 class Submission(Value):

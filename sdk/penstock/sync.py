@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from penstock.client import Client
-from penstock.models import Bill, Cursor, Execution, Submission, Tenant
-from penstock_schemas import records as r
+from penstock.followed import Item
+from penstock.models import Bill, Cursor, Execution, Lease, Submission, Tenant
+from penstock.view import Follow
 
 T = TypeVar("T")
 
@@ -53,14 +54,10 @@ class SyncClient:
 
     def follow(
         self, execution_id: str, *, from_cursor: Cursor | None = None, timeout_s: float | None = None
-    ) -> Iterator[r.Record]:
-        """The records of one execution as they happen."""
-        records = self._client.follow(execution_id, from_cursor=from_cursor, timeout_s=timeout_s)
-        try:
-            while (record := self._wait(_next(records))) is not None:
-                yield record
-        finally:
-            self._wait(records.aclose())
+    ) -> SyncFollow:
+        """The records of one execution as they happen; `cursor` of what it returns says where to go on."""
+        follow = self._client.follow(execution_id, from_cursor=from_cursor, timeout_s=timeout_s)
+        return SyncFollow(follow, self._wait)
 
     def result(self, execution_id: str, *, timeout_s: float | None = None) -> str:
         """Wait for an execution to end and return its output text."""
@@ -73,6 +70,10 @@ class SyncClient:
     def cancel(self, execution_id: str, *, reason: str = "", tenant: str | None = None) -> Execution:
         """End an execution before its result."""
         return self._wait(self._client.cancel(execution_id, reason=reason, tenant=tenant))
+
+    def lease(self, execution_id: str) -> Lease:
+        """Who holds an execution, as of now; advisory."""
+        return self._wait(self._client.lease(execution_id))
 
     def list(self, tenant: str | None = None, status: str | None = None, limit: int = 50) -> Sequence[Execution]:
         """Executions as far as ClickHouse has loaded them, newest first."""
@@ -111,6 +112,31 @@ class SyncClient:
         self._loop.close()
 
 
-async def _next(records: Any) -> r.Record | None:
-    record: r.Record | None = await anext(records, None)
-    return record
+class SyncFollow(Iterator[Item]):
+    """The items of one execution; made by `SyncClient.follow`. Close it where it is left before its end."""
+
+    def __init__(self, follow: Follow, wait: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._follow = follow
+        self._wait = wait
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """As `Follow.cursor`."""
+        return self._follow.cursor
+
+    def __iter__(self) -> SyncFollow:
+        return self
+
+    def __next__(self) -> Item:
+        item: Item | None = self._wait(_next(self._follow))
+        if item is None:
+            raise StopIteration
+        return item
+
+    def close(self) -> None:
+        """Stop following."""
+        self._wait(self._follow.aclose())
+
+
+async def _next(follow: Follow) -> Item | None:
+    return await anext(follow, None)

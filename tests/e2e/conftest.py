@@ -18,6 +18,8 @@ from tests.fixtures.agents import python_path_with_agents
 
 UP_DEADLINE_S = 180
 COMMAND_DEADLINE_S = 120
+FOREIGN_QUEUE = "other-workers"
+"""A queue of the stack that its own worker does not serve."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = Stack(home)
     command = [sys.executable, "-m", "penstock"]
     agents = python_path_with_agents(tmp_path_factory.mktemp("site"))
-    environment = {**os.environ, "PENSTOCK_HOME": str(home), "PYTHONPATH": agents}
+    environment = {
+        **os.environ,
+        "PENSTOCK_HOME": str(home),
+        "PYTHONPATH": agents,
+        "PENSTOCK_QUEUES": FOREIGN_QUEUE,
+    }
     up = subprocess.run(
         [*command, "up", "--ports", "auto"], env=environment, capture_output=True, text=True, timeout=UP_DEADLINE_S
     )

@@ -27,7 +27,7 @@ def run(code: str, stack: Stack) -> str:
 
 
 def test_the_readme_has_the_examples_it_promises():
-    assert set(EXAMPLES) == {"sdk", "kafka"}
+    assert set(EXAMPLES) == {"sdk", "resume", "kafka"}
 
 
 def test_the_sdk_example_prints_the_events_the_result_and_the_bill(stack: Stack):
@@ -35,6 +35,24 @@ def test_the_sdk_example_prints_the_events_the_result_and_the_bill(stack: Stack)
     events, (output, usd) = lines[:-2], lines[-2:]
     assert {"ExecutionAdmitted", "AttemptStarted", "StepStarted", "ExecutionCompleted"} <= set(events)
     assert (output, len(usd.partition(".")[2])) == ("hello", 6)
+
+
+def test_the_resume_example_goes_on_where_it_stopped(stack: Stack):
+    harness = """
+import asyncio
+
+async def main():
+    async with penstock.Client() as client:
+        run = await client.submit("echo", "hello", tenant="acme")
+        kept = await follow_on(client, run.execution_id, None)
+        print("again")
+        assert await follow_on(client, run.execution_id, kept) == kept
+
+asyncio.run(main())
+"""
+    lines = run(EXAMPLES["resume"] + harness, stack).splitlines()
+    assert "ExecutionCompleted" in lines
+    assert lines[-1] == "again"
 
 
 def test_the_plain_kafka_example_leads_to_a_completed_run(stack: Stack):

@@ -18,6 +18,10 @@ class Execution:
         self._about = {"tenant_id": tenant, "execution_id": self.id}
         self._named = self._about | {"request_id": request_id, "agent_type": agent}
 
+    def rename(self, execution_id: str) -> None:
+        """Use an id that is not derived."""
+        self.id = self._about["execution_id"] = self._named["execution_id"] = execution_id
+
     def admitted(self) -> r.ExecutionAdmitted:
         return r.ExecutionAdmitted(**self._named, tier="free", timeout_s=600, max_attempts=3)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock import tailing
+from penstock import lane
 from penstock.client import Client
 from penstock.errors import KafkaUnreachable
 from penstock.settings import ArtifactSettings, KafkaSettings, RegistrySettings
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 async def test_it_is_noticed_and_a_follower_goes_on_when_it_is_back(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tailing, "SILENCE_S", 0.5)
+    monkeypatch.setattr(lane, "SILENCE_S", 0.5)
     async with own_kafka(tmp_path) as broker:
         kafka = KafkaSettings(bootstrap_servers=broker.bootstrap)
         await apply_topics(kafka, TOPICS.values(), PARTITIONS)

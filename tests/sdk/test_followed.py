@@ -68,3 +68,38 @@ def test_whatever_tail_is_resent_each_progress_is_shown_once_and_in_order(last: 
     seen = Followed(RUN.id)
     shown = [seq for seq in sent if seen.accept(RUN.progress(seq))]
     assert shown == list(range(1, last + 1))
+
+
+def test_progress_from_before_the_next_attempt_counts_although_it_is_read_later():
+    seen = followed(RUN.started(1), RUN.progress(1))
+    seen.accept(RUN.started(2), at_ms=1_000)
+    assert seen.accept(RUN.progress(2), at_ms=999)
+    assert not seen.accept(RUN.progress(3), at_ms=1_001)  # a zombie's
+    assert seen.accept(RUN.progress(1, epoch=2), at_ms=1_002)
+    assert not seen.accept(RUN.progress(3), at_ms=998)  # a repeat that comes after the next attempt's progress
+
+
+def test_a_gap_is_told_once_and_before_what_follows_it():
+    seen = followed(RUN.started(1), RUN.progress(1))
+    gap, record = seen.accept(RUN.progress(4))
+    assert (gap.epoch, gap.from_seq, gap.to_seq, record.seq) == (1, 2, 3, 4)
+    assert seen.accept(RUN.progress(5)) == (RUN.progress(5),)
+    assert not seen.accept(RUN.progress(3))
+
+
+def test_progress_missing_at_the_end_is_a_gap_once_nothing_more_can_come():
+    seen = followed(RUN.started(1), RUN.progress(1), RUN.completed(last_seq=4))
+    assert not seen.ended
+    (gap,) = seen.give_up()
+    assert (gap.from_seq, gap.to_seq) == (2, 4)
+    assert seen.ended
+    assert not seen.give_up()
+
+
+def test_progress_written_after_the_end_is_ignored():
+    seen = followed(RUN.started(1), RUN.completed(last_seq=2))
+    assert not seen.accept(RUN.progress(3))
+    assert not seen.accept(RUN.progress(1, epoch=2))
+    assert seen.accept(RUN.progress(1))
+    assert seen.accept(RUN.progress(2))
+    assert seen.ended

@@ -81,3 +81,13 @@ def test_heartbeats_of_an_emptied_partition_are_forgotten(table):
     table.beat(110)
     table.grant(A, 0, HOLD_S, claim_sent_s=120)
     assert table.confirm(0, 1) == {}
+
+
+def test_a_confirmation_with_another_hold_counts_with_that_one_from_then_on(table):
+    table.grant(A, 0, HOLD_S, claim_sent_s=100)
+    table.beat(105)
+    assert table.confirm(0, 1, hold_s=300) == {A: 402}
+    table.beat(110)
+    assert table.confirm(0, 2, hold_s=10) == {A: 117}  # the authority's is shorter now: so is ours
+    table.beat(115)
+    assert table.confirm(0, 3) == {A: 122}

@@ -92,7 +92,9 @@ class Attempts:
         """Act on what the lease authority says."""
         match answer:
             case r.LeaseConfirmed():
-                for key, deadline_s in self._leases.confirm(answer.partition, answer.heartbeat_seq).items():
+                hold_s = answer.hold_ms / 1000
+                confirmed = self._leases.confirm(answer.partition, answer.heartbeat_seq, hold_s)
+                for key, deadline_s in confirmed.items():
                     if key in self._running:
                         self._running[key].extend(deadline_s)
             case r.LeaseRevoked(reason="cancelled"):

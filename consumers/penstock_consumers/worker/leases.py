@@ -73,8 +73,11 @@ class LeaseTable:
             del self._unconfirmed[partition]
         return beats
 
-    def confirm(self, partition: int, seq: int) -> dict[LeaseKey, float]:
-        """A heartbeat was confirmed: new deadlines of the leases it listed and that are still held."""
+    def confirm(self, partition: int, seq: int, hold_s: float | None = None) -> dict[LeaseKey, float]:
+        """A heartbeat was confirmed: new deadlines of the leases it listed and that are still held.
+
+        `hold_s` is the hold from now on; where an operator has shortened it a deadline may move back.
+        """
         beats = self._unconfirmed.get(partition, {})
         sent_s, listed = beats.get(seq, (0.0, frozenset[LeaseKey]()))
         for older in [other for other in beats if other <= seq]:
@@ -82,7 +85,9 @@ class LeaseTable:
         extended = {}
         for key in listed & self._held.keys():
             held = self._held[key]
-            held.deadline_s = max(held.deadline_s, sent_s + held.hold_s - self._margin_s)
+            earliest_s = held.deadline_s if not hold_s or hold_s >= held.hold_s else 0.0
+            held.hold_s = hold_s or held.hold_s
+            held.deadline_s = max(earliest_s, sent_s + held.hold_s - self._margin_s)
             extended[key] = held.deadline_s
         return extended
 

@@ -42,6 +42,11 @@ WRITTEN: Mapping[Topic, tuple[type[r.Record], ...]] = {
 class Outbox:
     """Use as an async context manager; leaving it flushes.
 
+    What Kafka has not acknowledged is sent again by the idempotent producer, in order and without repeats, while
+    this process lives; followers see neither. Where it gives up the process stops (`until_lost`): the attempt's
+    lease runs out, the next attempt counts its progress from 1, and no record of this one can come any more. So no
+    result is ever ahead of its progress, and nothing needs to be kept across a restart.
+
     Args:
         settings: where Kafka is.
         codec: encodes and decodes.

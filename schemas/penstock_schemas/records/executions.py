@@ -258,3 +258,5 @@ class LeaseConfirmed(Record):
     worker_id: Id
     partition: Int32
     heartbeat_seq: Int64
+    hold_ms: Int32 = 0
+    """How long the confirmed leases live without another; 0 from a writer that does not say."""

@@ -11,6 +11,8 @@ from rich.status import Status
 from rich.text import Text
 
 from penstock.cli.output import printable
+from penstock.followed import Item
+from penstock.models import ProgressGap
 from penstock_schemas import records as r
 
 TEXT_SHOWN = 120
@@ -45,10 +47,12 @@ class LiveView:
         """Name the execution, so that whoever stops looking can come back to it."""
         self._console.print(Text(f"execution {execution_id}", style="dim"), soft_wrap=True)
 
-    def show(self, record: r.Record) -> None:
+    def show(self, record: Item) -> None:
         """Show one more record."""
         label, text = described(record)
-        at = datetime.fromtimestamp(record.occurred_at / 1_000_000, UTC).astimezone()
+        at = datetime.now().astimezone()
+        if isinstance(record, r.Record):
+            at = datetime.fromtimestamp(record.occurred_at / 1_000_000, UTC).astimezone()
         line = Text.assemble(
             (f"{at:%H:%M:%S}  ", "dim"), (f"{label:<10}  ", STYLES.get(label, "cyan")), one_line(text)
         )
@@ -57,7 +61,7 @@ class LiveView:
             self._status.update(Text(_status_after(record)))
 
 
-def described(record: r.Record) -> tuple[str, str]:
+def described(record: Item) -> tuple[str, str]:
     """A label of at most ten characters and a text for one record of an execution."""
     match record:
         case r.ExecutionQueued():
@@ -101,6 +105,9 @@ def described(record: r.Record) -> tuple[str, str]:
             return "progress", f"{record.fraction:.0%} {record.message}"
         case r.OutputEmitted():
             return "output", record.text
+        case ProgressGap():
+            which = f"{record.from_seq} to {record.to_seq} of attempt {record.epoch}"
+            return "gap", f"progress {which} can no longer be read"
     return type(record).__name__, ""
 
 
@@ -110,7 +117,7 @@ def one_line(text: str) -> str:
     return flat if len(flat) <= TEXT_SHOWN else f"{flat[: TEXT_SHOWN - 1]}…"
 
 
-def _status_after(record: r.Record) -> str:
+def _status_after(record: Item) -> str:
     match record:
         case r.ProgressReported(fraction=float() as fraction):
             done = round(fraction * BAR_CELLS)

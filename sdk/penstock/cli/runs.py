@@ -22,11 +22,15 @@ from penstock.cli.output import (
     print_table,
     print_text,
 )
+from penstock.errors import InvalidInput
+from penstock.models import Cursor, Execution, Lease, ProgressGap
 from penstock.outcome import state_of
 from penstock_schemas import records as r
 
 if TYPE_CHECKING:
     from penstock.client import Client
+    from penstock.followed import Item
+    from penstock.view import Follow
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +85,8 @@ def run(
                 return
             with LiveView(ERRORS) as view:
                 view.begin(submission.execution_id)
-                lifecycle, settled = await _shown(client, submission.execution_id, view.show)
+                records = client.follow(submission.execution_id)
+                lifecycle, settled = await _shown(client, records, view.show)
             if as_json:  # without the cost, which is charged after the end
                 print_json(as_dict(state_of(lifecycle, cost_nanousd=0), exclude={"cost_nanousd"}))
             output = await client.output_of(settled)  # or the error that says why there is none
@@ -93,13 +98,20 @@ def run(
 
 def watch(
     execution_id: Annotated[str, typer.Argument(help="Id of the execution.")],
-    from_seq: Annotated[int, typer.Option("--from", min=1, help="First progress record to show.")] = 1,
+    first: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="[EPOCH:]SEQ", help="First progress record to show; of attempt 1 by itself."
+        ),
+    ] = "1",
     as_json: AsJson = False,
 ) -> None:
     """Show an execution from its first record to its end, live once it has caught up.
 
+    Progress that can no longer be read is shown as a gap.
     With --json: one object per record, on a line of its own.
     """
+    cursor = _before(first)
 
     async def go() -> None:
         from penstock.client import Client
@@ -107,12 +119,10 @@ def watch(
         async with Client() as client:
             with LiveView(ERRORS if as_json else OUT) as view:
 
-                def show(record: r.Record) -> None:
-                    if isinstance(record, r.ProgressRecord) and record.seq < from_seq:
-                        return
+                def show(record: Item) -> None:
                     print_json(_tagged(record)) if as_json else view.show(record)
 
-                _, settled = await _shown(client, execution_id, show)
+                _, settled = await _shown(client, client.follow(execution_id, from_cursor=cursor), show)
             output = await client.output_of(settled)
             if not as_json:
                 print_text(output)
@@ -123,17 +133,18 @@ def watch(
 def get(
     execution_id: Annotated[str, typer.Argument(help="Id of the execution.")], as_json: AsJson = False
 ) -> None:
-    """Show the state of one execution as of now."""
+    """Show the state of one execution as of now, and who holds it while it runs."""
 
-    async def go() -> Any:
+    async def go() -> tuple[Execution, Lease | None]:
         from penstock.client import Client
 
         async with Client() as client:
-            return await client.get(execution_id)
+            found = await client.get(execution_id)
+            return found, await client.lease(execution_id) if found.status == "running" else None
 
-    found = complete(go())
+    found, lease = complete(go())
     if as_json:
-        print_json(found)
+        print_json(as_dict(found) | {"lease": as_dict(lease) if lease else None})
         return
     cost = f"{found.cost_usd} USD" if found.cost_nanousd else ""
     names = ("execution_id", "tenant_id", "request_id", "user_id", "agent_type", "model", "status", "reason")
@@ -142,6 +153,7 @@ def get(
         [
             *((name, getattr(found, name) or "") for name in names),
             ("attempts", str(found.attempts)),
+            ("held by", _holder(lease)),
             *((name, local_time(getattr(found, name))) for name in times),
             ("cost", cost),
             ("error", f"{found.error_type or ''}: {found.error_message}" if found.error_message else ""),
@@ -202,22 +214,43 @@ def list_executions(
     print_table(("execution", "tenant", "agent", "status", "requested", "output"), rows)
 
 
-async def _shown(
-    client: Client, execution_id: str, show: Callable[[r.Record], None]
-) -> tuple[list[r.Record], r.Record]:
+async def _shown(client: Client, follow: Follow, show: Callable[[Item], None]) -> tuple[list[r.Record], r.Record]:
     """Show every record; returns all but progress, and the one that settled the execution."""
     lifecycle: list[r.Record] = []
     settled: r.Record | None = None
-    async with aclosing(client.follow(execution_id)) as records:
+    async with aclosing(follow) as records:
         async for record in records:
             show(record)
-            if not isinstance(record, r.ProgressRecord):
-                lifecycle.append(record)
+            if isinstance(record, r.ProgressRecord | ProgressGap):
+                continue
+            lifecycle.append(record)
             if client.settles(record):
                 settled = record
     assert settled is not None, "following ends only after a record that settles it"
     return lifecycle, settled
 
 
-def _tagged(record: r.Record) -> dict[str, Any]:
+def _before(first: str) -> Cursor | None:
+    """The cursor before progress `[EPOCH:]SEQ`; None for the very first."""
+    epoch, colon, seq = first.rpartition(":")
+    try:
+        cursor = Cursor(epoch=int(epoch) if colon else 1, seq=int(seq) - 1)
+    except ValueError:
+        cursor = Cursor(seq=-1)
+    if cursor.epoch < 1 or cursor.seq < 0:
+        raise InvalidInput(f"--from {first!r} is not SEQ or EPOCH:SEQ, whole numbers from 1 on")
+    return None if (cursor.epoch, cursor.seq) == (1, 0) else cursor
+
+
+def _holder(lease: Lease | None) -> str:
+    if lease is None or lease.worker_id is None:
+        return ""
+    if lease.until is None:
+        return f"{lease.worker_id} (attempt {lease.epoch}), not heard of lately"
+    until = local_time(lease.until)
+    lapsed = "" if lease.is_locked else "; has passed"
+    return f"{lease.worker_id} (attempt {lease.epoch}) until {until} unless renewed{lapsed}"
+
+
+def _tagged(record: Item) -> dict[str, Any]:
     return {"record_type": type(record).__name__} | as_dict(record)

@@ -148,6 +148,7 @@ class Executions:
             worker_id=worker_id,
             partition=heartbeat.partition,
             heartbeat_seq=heartbeat.heartbeat_seq,
+            hold_ms=self.times.hold_us // 1000,
         )
         decision.outputs.append(Output(topics.EXECUTIONS_LEASES, confirmed))
         return decision
