@@ -66,8 +66,9 @@ class Followed:
                 self.attempt, self.attempt_at_ms = record.epoch, at_ms or 0
         elif isinstance(record, Terminal):
             self.terminal = record
-            rejected = isinstance(record, r.ExecutionRejected)
-            self.attempt, self.last_seq = (self.attempt, 0) if rejected else (record.epoch, record.last_seq)
+            self.last_seq = 0
+            if not isinstance(record, r.ExecutionRejected):
+                self.attempt, self.last_seq = record.epoch, record.last_seq
         elif isinstance(record, r.RequestRefused) and record.refused_event_id == self._request_event_id:
             self.refused = record
         self.seen_any = True
