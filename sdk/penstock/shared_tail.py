@@ -8,6 +8,7 @@ at a time, and is closed when nobody is late. So no follower delays another.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -17,7 +18,7 @@ from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
 from penstock.errors import PenstockError
 from penstock.lane import BATCH_RECORDS, Lane
-from penstock.tailing import Ends, Tail
+from penstock.tailing import Ends, Tail, same_as
 
 
 class SharedTail:
@@ -36,6 +37,8 @@ class SharedTail:
         """Late tails that wait for the next pass over a partition."""
         self._curious: set[Tail] = set()
         self._joining = asyncio.Lock()
+        self._not_joined: tuple[float, PenstockError] | None = None
+        """When joining failed last, and with what: whoever waited then fails alike, instead of asking in turn."""
 
     @asynccontextmanager
     async def tail(self, execution_id: str, positions: Ends, encoding: Encoding) -> AsyncIterator[Tail]:
@@ -74,18 +77,26 @@ class SharedTail:
             await lane.close()
 
     async def _join(self, tail: Tail) -> None:
+        asked_s = time.monotonic()
         async with self._joining:
-            while missing := [p for p in tail.positions if self._live is None or p not in self._live.at]:
-                ends = await self.kafka.end_offsets(missing)
-                live = self._live = self._lane(self._live, self._woken)
-                for partition in missing:  # far behind is for the late lane: whoever joins next wants it live
-                    near = ends[partition] - tail.positions[partition] <= BATCH_RECORDS
-                    live.read(
-                        partition, min(ends[partition], tail.positions[partition]) if near else ends[partition]
-                    )
+            if self._not_joined is not None and self._not_joined[0] > asked_s:
+                raise same_as(self._not_joined[1])
+            try:
+                while missing := [p for p in tail.positions if self._live is None or p not in self._live.at]:
+                    self._read_live(tail, await self.kafka.end_offsets(missing))
+            except PenstockError as exc:
+                self._not_joined = (time.monotonic(), exc)
+                raise
             for partition in tail.positions:
                 self._tails.setdefault(partition, set()).add(tail)
             self.place(tail)
+
+    def _read_live(self, tail: Tail, ends: Ends) -> None:
+        """Read from where `tail` starts, or from the end where that is far: whoever joins next wants it live."""
+        self._live = self._lane(self._live, self._woken)
+        for partition, end in ends.items():
+            start = min(end, tail.positions[partition])
+            self._live.read(partition, start if end - start <= BATCH_RECORDS else end)
 
     def _leave(self, tail: Tail) -> None:
         for partition, lane in list(tail.lanes.items()):
@@ -124,7 +135,8 @@ class SharedTail:
         assert self._live is not None, "late is whoever is behind live"
         assert self._late is not None, "it has just read"
         for partition, at in list(self._late.at.items()):
-            if at >= self._live.at[partition]:
+            live_at = self._live.at.get(partition)  # none where everybody has left
+            if live_at is not None and at >= live_at:
                 for tail in self._late.tails(partition):
                     self._late.remove(tail, partition)
                     tail.positions[partition] = max(tail.positions[partition], at)

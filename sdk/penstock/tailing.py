@@ -71,7 +71,7 @@ class Tail:
                     await self._awake.wait()
         taken, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if not taken and self._failure is not None:
-            raise type(self._failure)(str(self._failure)) from self._failure  # each follower its own traceback
+            raise same_as(self._failure)
         self._shared.place(self)
         found = []
         for partition, message in sorted(taken, key=lambda at: at[1].timestamp):  # two topics read in turn
@@ -120,3 +120,10 @@ class Tail:
         lane = self.lanes.get(partition)
         position: int = self.positions[partition]
         return position if lane is None else max(position, lane.at[partition])
+
+
+def same_as(failure: Exception) -> Exception:
+    """`failure` for one more follower: each raises its own, with its own traceback."""
+    again = type(failure)(str(failure))
+    again.__cause__ = failure
+    return again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -145,6 +146,14 @@ def test_a_heartbeat_for_what_is_not_held_is_revoked(stack: Stack, worker: Forei
     assert (revoked["epoch"], revoked["reason"]) == (7, "unknown")
 
 
+@pytest.mark.parametrize("partition", [-1, 2**31 - 1], ids=["negative", "far too large"])
+def test_a_heartbeat_for_a_partition_there_is_not_is_confirmed_as_it_was_sent(
+    worker: ForeignWorker, partition: int
+):
+    confirmed = worker.heartbeat(partition, [])
+    assert (confirmed["partition"], confirmed["worker_id"]) == (partition, worker.id)
+
+
 @pytest.mark.parametrize(
     ("record", "fields"),
     [
@@ -169,8 +178,6 @@ def test_a_command_that_breaks_the_contract_is_a_dead_letter(stack: Stack, worke
 
 
 def _bytes(text: str) -> bytes:
-    import base64
-
     return base64.b64decode(text)
 
 

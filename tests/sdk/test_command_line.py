@@ -13,7 +13,7 @@ import pytest
 
 from penstock_schemas import records as r
 from penstock_schemas.topics import ACCOUNTS_REQUESTS, TOPICS
-from tests.sdk.platform import NOWHERE, Platform, until
+from tests.sdk.platform import NOWHERE, SCRIPTED_ONLY, Platform, until
 from tests.sdk.script import Execution
 
 pytestmark = pytest.mark.integration
@@ -75,6 +75,25 @@ async def test_follow_as_json_prints_one_object(platform: Platform):
     run = await penstock(platform, "run", "echo", "--input", "find me", "--follow", "--json")
     assert run.code == 0
     assert (run.json["status"], run.json["output"], run.json["attempts"]) == ("completed", "find me", 1)
+
+
+@pytest.mark.parametrize("first", ["0", "-1", "x", "0:1", "1:0", "1:2:3", ":"])
+async def test_watch_refuses_a_place_that_is_none(platform: Platform, first: str):
+    refused = await penstock(platform, "watch", "any", f"--from={first}")
+    assert refused.code == 2
+    assert f"--from '{first}' is not SEQ or EPOCH:SEQ" in refused.err
+
+
+async def test_watch_goes_on_from_the_progress_of_any_attempt_and_shows_gaps(platform: Platform):
+    run = Execution(SCRIPTED_ONLY, str(uuid4()))
+    first = [run.admitted(), run.started(), run.progress(1), run.progress(2), run.lost()]
+    await platform.emit(*first, run.started(2), run.progress(1, epoch=2), run.progress(4, epoch=2))
+    await platform.emit(run.completed(epoch=2, last_seq=4))
+    watched = await penstock(platform, "watch", run.id, "--from", "2:2", "--json")
+    shown = [json.loads(line) for line in watched.out.splitlines()]
+    progress = [(x["record_type"], x.get("seq")) for x in shown if x["record_type"].startswith("Progress")]
+    assert progress == [("ProgressGap", None), ("ProgressReported", 4)]
+    assert [x["record_type"] for x in shown].count("AttemptStarted") == 2
 
 
 async def test_watch_as_json_prints_a_line_per_record_and_skips_what_is_not_wanted(platform: Platform):

@@ -206,6 +206,36 @@ async def test_what_fails_the_consumer_reaches_every_follower_and_the_next_one_s
     assert shape([x async for x in client.follow(runs[0].id, from_cursor=start)]) == ["ExecutionCompleted"]
 
 
+async def test_a_cluster_that_does_not_answer_is_asked_once_for_all_who_join(
+    platform: Platform, client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    runs = [Execution(SCRIPTED_ONLY, str(uuid4())) for _ in range(20)]
+    cursors = [await cursor_of(client, run) for run in runs]
+    asked, answer = [], asyncio.Event()
+
+    async def no_answer(partitions: object) -> None:
+        asked.append(partitions)
+        await answer.wait()
+        raise KafkaUnreachable("nobody there")
+
+    async def follow(run: Execution, cursor) -> None:
+        async for _ in client.follow(run.id, from_cursor=cursor):
+            pass
+
+    monkeypatch.setattr(client._kafka, "end_offsets", no_answer)
+    waiting = [asyncio.create_task(follow(run, cursor)) for run, cursor in zip(runs, cursors, strict=True)]
+
+    async def all_wait() -> bool:
+        joining = client._following._shared._joining
+        return bool(asked) and len(joining._waiters or ()) == len(runs) - 1
+
+    await until(all_wait)
+    answer.set()
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(end) for end in ends] == ["nobody there"] * len(runs)
+    assert len(asked) == 1
+
+
 async def test_followers_that_left_are_forgotten(platform: Platform, client: Client):
     run = Execution(SCRIPTED_ONLY, str(uuid4()))
     for _ in range(3):

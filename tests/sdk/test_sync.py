@@ -20,7 +20,10 @@ async def test_every_step_of_a_run_works_without_a_loop(platform: Platform):
         settings = {"kafka": platform.kafka, "registry": platform.registry, "clickhouse": platform.clickhouse}
         with SyncClient(**settings) as client:
             run = client.submit("echo", "in sync", tenant="sync")
-            kinds = [type(record) for record in client.follow(run.execution_id)]
+            follow = client.follow(run.execution_id)
+            kinds = [type(record) for record in follow]
+            assert list(client.follow(run.execution_id, from_cursor=follow.cursor)) == []  # nothing came after
+            assert not client.lease(run.execution_id).is_locked
             assert kinds.count(r.ProgressReported) == 2
             assert client.result(run.execution_id) == "in sync"
             assert client.get(run.execution_id).status == "completed"
