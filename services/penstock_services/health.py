@@ -22,7 +22,7 @@ ReadyProbe = Callable[[], str | None]
 class HealthSettings(Settings):
     """From `PENSTOCK_HEALTH_*`."""
 
-    model_config = SettingsConfigDict(env_prefix="PENSTOCK_HEALTH_")
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_HEALTH_", env_ignore_empty=True)
 
     port: int | None = Field(default=None, ge=0, lt=65_536)
     """None serves nothing."""

@@ -37,7 +37,7 @@ def tracing(process: str) -> Iterator[None]:
         process: `service.name` is `penstock-<process>`, unless `OTEL_SERVICE_NAME` says otherwise.
 
     Raises:
-        InvalidInput: `OTEL_TRACES_EXPORTER` names none that is here.
+        InvalidInput: the variables ask for an exporter or a protocol that is not here.
     """
     exporter = _exporter()
     if exporter is None:
@@ -73,6 +73,9 @@ def _exporter() -> SpanExporter | None:
 
             return ConsoleSpanExporter()
         case "otlp":
+            protocol = given.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+            if protocol not in (None, "", "http/protobuf"):
+                raise InvalidInput(f"OTEL_EXPORTER_OTLP_PROTOCOL {protocol!r}: only http/protobuf is here")
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
             return OTLPSpanExporter()

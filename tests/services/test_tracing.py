@@ -75,9 +75,13 @@ def test_nothing_is_exported_unless_a_variable_says_where_to(monkeypatch: pytest
         pass
 
 
-def test_an_exporter_that_is_not_here_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exporter_or_protocol_that_is_not_here_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
     with pytest.raises(InvalidInput, match="OTEL_TRACES_EXPORTER 'zipkin': one of otlp"), tracing("tests"):
+        pass
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    with pytest.raises(InvalidInput, match="OTEL_EXPORTER_OTLP_PROTOCOL 'grpc': only"), tracing("tests"):
         pass
 
 

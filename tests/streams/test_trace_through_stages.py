@@ -166,9 +166,10 @@ async def test_the_callers_trace_reaches_the_dispatch_and_the_end_also_after_a_r
 async def test_the_end_hangs_below_the_span_of_the_run_where_the_worker_names_it(
     stages: Stages, spans: Spans
 ) -> None:
-    run = TraceContext(f"00-{'3' * 32}-{'5' * 16}-01")
     execution = (await stages.client.submit("echo", "hello", tenant="acme")).execution_id
-    dispatch, _ = await stages.until(r.ExecutionDispatched, execution)
+    dispatch, where = await stages.until(r.ExecutionDispatched, execution)
+    assert where is not None
+    run = TraceContext(f"00-{where.trace_id}-{'5' * 16}-01")
     await stages.worker_says(claim(dispatch))
     await stages.worker_says(finish(dispatch, "completed", output="done"), headers=run.headers())
     assert (await stages.until(r.ExecutionCompleted, execution))[1] == run

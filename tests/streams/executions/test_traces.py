@@ -71,6 +71,23 @@ def test_the_span_of_the_run_is_what_its_end_hangs_below_where_the_worker_names_
     assert trace_of_last(partition, r.ExecutionCompleted) is msgspec.UNSET  # so the kit takes the event's own
 
 
+def test_the_end_stays_in_the_trace_of_the_request_where_what_ends_it_comes_from_another() -> None:
+    partition = executions()
+    partition.send(start(), trace=REQUEST)
+    partition.send(claim(), trace=OTHER)
+    partition.send(finish(), trace=OTHER)
+    for written in r.AttemptStarted, r.ExecutionCompleted, r.SettleExecution:
+        assert trace_of_last(partition, written) == REQUEST
+
+
+def test_a_request_without_a_trace_leaves_its_end_to_the_span_of_the_run() -> None:
+    partition = executions()
+    partition.send(start())
+    partition.send(claim())
+    partition.send(finish(), trace=RUN)
+    assert trace_of_last(partition, r.ExecutionCompleted) is msgspec.UNSET
+
+
 def test_work_written_before_there_were_traces_can_still_be_read() -> None:
     partition = executions()
     partition.send(start())
