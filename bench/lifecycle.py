@@ -131,7 +131,7 @@ class Bench:
     async def prepare(self) -> None:
         await apply_topics(self.kafka, TOPICS.values(), PARTITIONS)
         async with SchemaRegistry(self.registry) as registry:
-            await asyncio.gather(*(registry.register(t, kind) for t in TOPICS.values() for kind in t.records))
+            await registry.register_all(TOPICS.values())
 
     async def write(self, records: Iterable[r.Record]) -> int:
         count = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -40,6 +40,10 @@ class Registered:
 
     subject: str
     schema_id: int
+
+
+REGISTERED_AT_ONCE = 8
+"""A registry that keeps schemas in Kafka writes one after the other: more would only wait there, and time out."""
 
 
 class _PooledClient(AsyncSchemaRegistryClient):
@@ -120,6 +124,16 @@ class SchemaRegistry:
         except ContractError as exc:
             raise IncompatibleSchema(f"{subject}: the registry refuses this version: {exc}") from exc
         return Registered(subject, int(schema_id))
+
+    async def register_all(self, topics: Iterable[Topic]) -> list[Registered]:
+        """Register every record of every one of `topics`, a few at a time; raises like `register`."""
+        gate = asyncio.Semaphore(REGISTERED_AT_ONCE)
+
+        async def one(topic: Topic, record_type: type[r.Record]) -> Registered:
+            async with gate:
+                return await self.register(topic, record_type)
+
+        return await asyncio.gather(*(one(topic, kind) for topic in topics for kind in topic.records))
 
     async def versions(self, topic: Topic, record_type: type[r.Record]) -> list[Schema]:
         """Every version the registry holds of a subject, oldest first."""

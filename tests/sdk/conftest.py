@@ -31,7 +31,7 @@ async def platform(
         kafka = KafkaSettings(bootstrap_servers=broker.bootstrap)
         database = clickhouse.model_copy(update={"database": f"sdk_{secrets.token_hex(6)}"})
         await apply_topics(kafka, TOPICS.values(), PARTITIONS)
-        await asyncio.gather(*(registry.register(t, kind) for t in TOPICS.values() for kind in t.records))
+        await registry.register_all(TOPICS.values())
         await asyncio.to_thread(migrate, database)
         loader = Loader(kafka, database, Codec(registry))
         loading = asyncio.create_task(loader.run())

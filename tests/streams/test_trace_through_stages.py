@@ -103,7 +103,7 @@ async def stages(tmp_path_factory: pytest.TempPathFactory, registry_url: str) ->
         kafka = KafkaSettings(bootstrap_servers=broker.bootstrap)
         topics = all_topics((DEFAULT_QUEUE,)).values()
         await apply_topics(kafka, topics, PARTITIONS)
-        await asyncio.gather(*(registry.register(topic, kind) for topic in topics for kind in topic.records))
+        await registry.register_all(topics)
         codec = Codec(registry)
         await codec.prepare_writers(topics)
         declared = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +12,9 @@ from penstock_schemas.history import breaks_with, current, released
 from penstock_schemas.topics import DEFAULT_QUEUE, all_topics
 
 if TYPE_CHECKING:
-    from penstock_schemas import records as r
-    from penstock_schemas.topics import Topic
+    pass
 
 Queues = Annotated[str, typer.Option(envvar="PENSTOCK_QUEUES", help="Worker queues, comma-separated.")]
-AT_ONCE = 8
 """Requests to the registry under way together."""
 
 
@@ -36,14 +33,8 @@ def register_all(queues: Queues = DEFAULT_QUEUE, as_json: AsJson = False) -> Non
     topics = all_topics(tuple(queues.split(",")))
 
     async def go() -> list[Registered]:
-        gate = asyncio.Semaphore(AT_ONCE)
         async with SchemaRegistry(RegistrySettings().url) as registry:
-
-            async def one(topic: Topic, record_type: type[r.Record]) -> Registered:
-                async with gate:
-                    return await registry.register(topic, record_type)
-
-            return await asyncio.gather(*(one(t, kind) for t in topics.values() for kind in t.records))
+            return await registry.register_all(topics.values())
 
     done = complete(go())
     if as_json:

@@ -98,13 +98,17 @@ def _own_process(
     )
 
 
+START_REQUEST_S = 60.0
+"""A registry that has just started, on a machine that is busy starting everything else, may take this long."""
+
+
 async def _apply_topics(bootstrap: str, topics: list[Topic], partitions: int) -> None:
     await apply_topics(loopback_kafka(bootstrap), topics, partitions)
 
 
 async def _register_schemas(port: int, topics: list[Topic]) -> None:
-    async with SchemaRegistry(registry_url(port)) as registry:
-        await asyncio.gather(*(registry.register(topic, record) for topic in topics for record in topic.records))
+    async with SchemaRegistry(registry_url(port), timeout_s=START_REQUEST_S) as registry:
+        await registry.register_all(topics)
 
 
 async def _migrate(addresses: Mapping[str, str]) -> None:
