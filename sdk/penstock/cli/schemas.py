@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,11 +11,7 @@ from penstock.settings import RegistrySettings
 from penstock_schemas.history import breaks_with, current, released
 from penstock_schemas.topics import DEFAULT_QUEUE, all_topics
 
-if TYPE_CHECKING:
-    pass
-
 Queues = Annotated[str, typer.Option(envvar="PENSTOCK_QUEUES", help="Worker queues, comma-separated.")]
-"""Requests to the registry under way together."""
 
 
 def register(app: typer.Typer) -> None:
