@@ -40,9 +40,9 @@ class Group:
         member = self._members.get(member_id)
         if member is None:
             member = self._members[member_id] = _Member(self._scheduler.now)
+            self._scheduler.at(member.seen + self._session_us, self._check_session, (member_id, member))
             self.rebalance()
         member.seen = self._scheduler.now
-        self._scheduler.at(member.seen + self._session_us, self._check_session, (member_id, member.seen))
         member.joined = max(member.joined, let_go_of)
         self._complete()
         return self.generation, member.owns if self._stable == self.generation else None
@@ -73,9 +73,13 @@ class Group:
             self._members[order[index % len(order)]].owns.append(partition)
         self._scheduler.note(self.name, "generation", self.generation, {m: self._members[m].owns for m in order})
 
-    def _check_session(self, what: tuple[str, int]) -> None:
-        member_id, seen = what
-        member = self._members.get(member_id)
-        if member is not None and member.seen == seen:
+    def _check_session(self, what: tuple[str, _Member]) -> None:
+        member_id, member = what
+        if self._members.get(member_id) is not member:
+            return
+        ends = member.seen + self._session_us
+        if ends > self._scheduler.now:
+            self._scheduler.at(ends, self._check_session, what)
+        else:
             self._scheduler.note(self.name, "drops", member_id)
             self.leave(member_id)

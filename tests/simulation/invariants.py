@@ -10,8 +10,7 @@ from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
 from penstock_schemas.records.executions import TerminalEvent
 from penstock_schemas.topics import EXECUTIONS_EVENTS
-from penstock_streams.executions import model as m
-from penstock_streams.kit import Decision, Rows, TimerDue
+from penstock_streams.kit import Event, TimerDue
 from tests.simulation.log import Entry, Log, PartitionLog, ProducerFenced, Transaction
 from tests.simulation.scheduler import Scheduler
 
@@ -53,12 +52,17 @@ class Monitor:
         self._holder: dict[Attempt, str] = {}
         self._calls: dict[Attempt, list[str]] = defaultdict(list)
         self._runs: dict[str, dict[Run, int]] = defaultdict(dict)
-        self._consumed: dict[tuple[str, int], int] = {}
+        self._ends: set[tuple[Attempt, str | None, str]] = set()
+        self._lost: set[Attempt] = set()
+        self._died: dict[str, int] = {}
+        self._consumed: set[tuple[str, int, int]] = set()
         self._see: dict[type[r.Record], Callable[[Any], None]] = {
             r.ExecutionAdmitted: self._admitted,
             r.ExecutionQueued: self._queued,
             r.ExecutionRejected: self._rejected,
             r.AttemptStarted: self._attempt_started,
+            r.AttemptFailed: self._attempt_failed,
+            r.AttemptLost: self._attempt_lost,
             r.ExecutionDispatched: self._dispatch,
             r.LeaseGranted: self._granted,
             r.ExecutionCompleted: self._terminal,
@@ -73,7 +77,13 @@ class Monitor:
 
     def appended(self, entry: Entry) -> None:
         """A record was written outside a transaction."""
-        match self._log.record(entry):
+        record = self._log.record(entry)
+        self._scheduler.note("appended", entry.topic, entry.partition, entry.offset, _short(record))
+        match record:
+            case r.FinishAttempt() as finish:
+                for usage_id in self._calls[finish.execution_id, finish.epoch]:
+                    if usage_id not in self.reported:
+                        raise Violation("no silent spend", f"{_short(finish)} before usage {usage_id}")
             case r.RecordUsage() as usage:
                 self.reported[usage.usage_id] = entry.at
             case r.RequestExecution() as request:
@@ -142,6 +152,26 @@ class Monitor:
             if end.epoch != self._started.get(execution) or end.output != expected:
                 detail = f"{_short(end)} has output {end.output}, the last attempt is {expected}"
                 raise Violation("the accepted result is the lease holder's", detail)
+        elif isinstance(end, r.ExecutionFailed) and end.error_type != "attempts_exhausted":
+            self._ended_as((execution, end.epoch), "failed", end)
+
+    def _attempt_failed(self, failed: r.AttemptFailed) -> None:
+        self._ended_as((failed.execution_id, failed.epoch), "failed", failed)
+
+    def _attempt_lost(self, lost: r.AttemptLost) -> None:
+        self._lost.add((lost.execution_id, lost.epoch))
+        if lost.reason == "lease_expired":
+            for run, until in self._runs[lost.execution_id].items():
+                if run.key.epoch == lost.epoch and until > self._scheduler.now:
+                    detail = f"{_short(lost)}, which may act for another {(until - self._scheduler.now) / 1e6:.2f} s"
+                    raise Violation("no lease expires while its holder may act", detail)
+        else:
+            self._ended_as((lost.execution_id, lost.epoch), "handed_back", lost)
+
+    def _ended_as(self, attempt: Attempt, status: str, event: Any) -> None:
+        """The holder of the attempt said so, of this attempt."""
+        if (attempt, self._holder.get(attempt), status) not in self._ends:
+            raise Violation("an attempt ends as its holder says", f"{_short(event)} was never reported {status}")
 
     def _charge(self, line: r.UsageCharged | r.UsageQuarantined) -> None:
         if line.usage_id in self.counted:
@@ -158,42 +188,27 @@ class Monitor:
         if not isinstance(error, ProducerFenced):
             raise Violation("only fencing ends a process", f"{process.id} {actor}: {error!r}") from error
 
+    def consumed(self, events: Sequence[Event]) -> None:
+        """A transaction made from these was committed."""
+        for event in events:
+            coordinates = (event.topic, event.partition, event.offset)
+            if coordinates in self._consumed:
+                raise Violation("a record is consumed once", "{}/{}@{}".format(*coordinates))
+            self._consumed.add(coordinates)
+
     def fired(
         self,
         process: Process,
-        rows: Rows,
         timer: TimerDue,
-        decision: Decision,
         inputs: Sequence[PartitionLog],
         positions: Mapping[str, int],
     ) -> None:
         """A task folds a timer: whatever was in its inputs when it fell due has been read."""
-        lost = {
-            (output.record.execution_id, output.record.epoch): output.record.worker_id
-            for output in decision.outputs
-            if isinstance(output.record, r.AttemptLost) and output.record.reason == "lease_expired"
-        }
-        until: dict[Attempt, int] = {}
-        if lost and (leases := rows.get(timer.name, m.Leases)):
-            until = {(held.execution_id, held.epoch): held.until for held in leases.held}
         for log in inputs:
             unread = log.entries[positions[log.topic] :]
             if unread and process.wall(unread[0].at) < timer.due:
                 detail = f"{timer.name} on {process.id}, {log.topic}/{log.number} read to {positions[log.topic]}"
                 raise Violation("timers never fire on unread input", detail)
-            for entry in unread if lost else ():
-                self._check_unheard(process, entry, lost, until)
-
-    def _check_unheard(
-        self, process: Process, entry: Entry, lost: Mapping[Attempt, str], until: Mapping[Attempt, int]
-    ) -> None:
-        if entry.value is None or not isinstance(beat := self._log.record(entry), r.Heartbeat):
-            return
-        for listed in beat.leases:
-            attempt = (listed.execution_id, listed.epoch)
-            if lost.get(attempt) == beat.worker_id and process.wall(entry.at) < until[attempt]:
-                detail = f"{attempt} of {beat.worker_id}: its heartbeat at offset {entry.offset} is unread"
-                raise Violation("no lease expires on an unread heartbeat", detail)
 
     # Runs
 
@@ -216,6 +231,26 @@ class Monitor:
 
     def called(self, attempt: Attempt, usage_id: str) -> None:
         self._calls[attempt].append(usage_id)
+
+    def reported_end(self, finish: r.FinishAttempt) -> None:
+        """A worker is about to send this."""
+        self._ends.add(((finish.execution_id, finish.epoch), finish.worker_id, finish.status))
+
+    def died(self, worker_id: str) -> None:
+        self._died[worker_id] = self._scheduler.now
+
+    def check_losses(self, calm_since: int, within_us: int) -> None:
+        """Attempts of dead workers are known to be lost within `within_us` of the death, or of calm."""
+        for execution, epoch in self._started.items():
+            attempt = (execution, epoch)
+            died = self._died.get(self._holder[attempt])
+            if died is None or execution in self.ended or attempt in self._lost or self._failed(attempt):
+                continue
+            if self._scheduler.now > max(died, calm_since) + within_us:
+                raise Violation("a dead worker's lease runs out", f"{attempt} of {self._holder[attempt]}")
+
+    def _failed(self, attempt: Attempt) -> bool:
+        return (attempt, self._holder[attempt], "failed") in self._ends
 
     # The end
 

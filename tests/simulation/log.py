@@ -179,8 +179,11 @@ class Log:
         self._end(transaction, "committed")
         self.on_committed(transaction)
 
+    def is_fenced(self, owner: str, epoch: int) -> bool:
+        return epoch != self._epochs.get(owner)
+
     def _check(self, owner: str, epoch: int) -> None:
-        if epoch != self._epochs[owner]:
+        if self.is_fenced(owner, epoch):
             raise ProducerFenced(f"{owner}: producer epoch {epoch}, now {self._epochs[owner]}")
 
     def _time_out(self, transaction: Transaction) -> None:

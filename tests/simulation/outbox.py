@@ -31,7 +31,7 @@ class Outbox:
         value = world.log.codec.encode(
             topic.name, record, event_id=record.event_id or world.new_id(), occurred_at=EPOCH_US + now
         )
-        arrives = self._arrives[target] = max(now + world.trip_us(), self._arrives.get(target, 0) + 1)
+        arrives = self._arrives[target] = max(now + world.write_us(topic.name), self._arrives.get(target, 0) + 1)
         acknowledged = Box()
         message = Message(topic.routing_key(record).encode(), value)
         world.scheduler.at(arrives, self._arrive, (target, message, acknowledged))

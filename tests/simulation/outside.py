@@ -39,7 +39,7 @@ class Outside:
                 request_id=f"request{number}",
                 agent_type="echo",
                 input="hello",
-                timeout_s=rng.choice((5, 30, 60)),
+                timeout_s=rng.choice((20, 60, 120)),
                 max_attempts=rng.choice((1, 2, 3)),
             )
             at = rng.uniform(0.05, last)

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.log import EPOCH_US
-from tests.simulation.scheduler import Actor, Wait
+from tests.simulation.scheduler import Actor, Signal, Wait
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -26,6 +26,7 @@ class Process:
         self.stopped_until = 0
         self.cut_until = 0
         self.incarnation = 0
+        self.healed = Signal()
         self.actors: list[Actor] = []
         self._rate = 1 + rng.uniform(-shape.drift, shape.drift)
         self._wall_us = EPOCH_US + int(rng.uniform(-shape.skew_s, shape.skew_s) * SECOND)
@@ -74,14 +75,18 @@ class Process:
 
     # Faults
 
-    async def trip(self) -> None:
-        """One way over the network, or a point at which the process may be hit."""
+    async def trip(self, tempting: float = 1.0) -> None:
+        """One way over the network, after which the process may be hit.
+
+        Args:
+            tempting: how much more likely a hit is here than elsewhere.
+        """
         await Wait(self.world.trip_us())
-        if self.world.hit():
+        if self.world.hit(tempting):
             self.world.strike(self)
             await Wait(0)
         while self.cut_until > self.scheduler.now:
-            await Wait(self.cut_until - self.scheduler.now)
+            await Wait(self.cut_until - self.scheduler.now, self.healed)
 
     def stop_for(self, us: int) -> None:
         """SIGSTOP, and SIGCONT later."""
@@ -111,4 +116,8 @@ class Process:
         """Forget what was in memory."""
 
     def heal(self) -> None:
-        self.stopped_until = self.cut_until = min(self.scheduler.now, self.stopped_until)
+        """Cuts and stops end now."""
+        self.cut_until = self.stopped_until = 0
+        for actor in self.actors:
+            actor.catch_up()
+        self.healed.notify()

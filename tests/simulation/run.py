@@ -38,8 +38,8 @@ class Run:
         lasts_us, calls, outcome = worker.world.agent(rng)
         begins = worker.scheduler.now
         times_out = begins + self._dispatch.timeout_s * SECOND
-        for seq in range(1, calls + 1):
-            if not await self._until(begins + lasts_us * seq // (calls + 1), times_out):
+        for seq, after_us in enumerate(calls, 1):
+            if not await self._until(begins + after_us, times_out):
                 break
             self._call(seq)
         else:
@@ -112,7 +112,9 @@ class Run:
                 "last_seq": 0,
             }
         )
+        self._monitor.reported_end(finish)
         acknowledged = self._worker.outbox.send(t.EXECUTIONS_COMMANDS, finish)
+        await self._worker.trip(tempting=5)
         if not acknowledged.full:
             await Wait(None, acknowledged)
 

@@ -113,10 +113,16 @@ class Actor:
         self._host = host
         self._coroutine = coroutine
         self._token = 0
+        self._overdue = False
         scheduler.at(scheduler.now, self._resume, 0)
 
     def wake(self, token: int) -> None:
         self._scheduler.at(self._scheduler.now, self._resume, token)
+
+    def catch_up(self) -> None:
+        """Its host goes on before it was to."""
+        if self._overdue:
+            self.wake(self._token)
 
     def close(self) -> None:
         """End it where it waits. Not from within itself."""
@@ -127,7 +133,8 @@ class Actor:
     def _resume(self, token: int) -> None:
         if self.done or token != self._token:
             return
-        if self._host.stopped_until > self._scheduler.now:
+        self._overdue = self._host.stopped_until > self._scheduler.now
+        if self._overdue:
             self._scheduler.at(self._host.stopped_until, self._resume, token)
             return
         self._token += 1

@@ -43,7 +43,7 @@ class Shape:
 
 
 def draw_shape(rng: random.Random) -> Shape:
-    kinds = [kind for kind in ("kill", "stop", "cut", "terminate", "rebalance") if rng.random() < 0.6]
+    kinds = [kind for kind in ("kill", "stop", "cut", "stagger", "slow", "terminate", "rebalance") if rng.random() < 0.6]
     return Shape(
         streams=rng.choice((1, 2, 2, 3)),
         workers=rng.choice((1, 2, 2, 3)),
@@ -55,7 +55,7 @@ def draw_shape(rng: random.Random) -> Shape:
         skew_s=rng.choice((0.0, 1.0, 20.0, 120.0)),
         drift=rng.choice((0.0, 0.001, 0.01)),
         slow=rng.choice((0.0, 0.01, 0.05)),
-        hit=rng.choice((0.0, 0.003, 0.01)),
+        hit=rng.choice((0.0, 0.003, 0.01, 0.02)),
         strikes_every_s=rng.choice((8.0, 20.0, 60.0)),
         kinds=tuple(kinds) or ("kill", "stop"),
         duplicates=rng.choice((0.0, 0.1, 0.4)),

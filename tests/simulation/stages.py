@@ -13,10 +13,11 @@ from penstock_schemas.topics import MAX_RECORD_BYTES
 from penstock_streams.kit import Decision, Event, Rows, Stage, TimerDue
 from penstock_streams.kit.alarm import FENCE_POLL_S, LONGEST_WAIT_S
 from penstock_streams.kit.batch import Message, TaskFacts
+from penstock_streams.kit.errors import PositionLost
 from penstock_streams.kit.store import Mark, MemoryStore
 from penstock_streams.kit.task import Task, TaskParts
 from penstock_streams.kit.timers import TimerQueue
-from tests.simulation.log import Entry, Target, Transaction
+from tests.simulation.log import Entry, ProducerFenced, Target, Transaction
 from tests.simulation.process import SECOND, Process
 from tests.simulation.scheduler import Actor, Signal, Wait
 
@@ -38,6 +39,8 @@ class Producer:
         self._log = process.world.log
         self._epoch = 0
         self._transaction: Transaction | None = None
+        self.folded: list[Event] = []
+        """What the batch of the open transaction was made from."""
 
     async def start(self) -> None:
         await self._process.trip()
@@ -62,11 +65,18 @@ class Producer:
         return ends
 
     async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        await self._process.trip()
+        if self._process.world.hesitates():
+            await self._process.trip()
         assert self._transaction is not None
         offsets = {(target.topic, target.partition): offset for target, offset in next_offsets.items()}
+        folded, self.folded = self.folded, []
         self._log.commit(self._transaction, self._epoch, GROUP, offsets)
+        self._process.world.monitor.consumed(folded)
         await self._process.trip()
+
+    @property
+    def fenced(self) -> bool:
+        return self._log.is_fenced(self.transactional_id, self._epoch)
 
     async def stop(self) -> None:
         """The log is not told; it aborts by fencing or timeout."""
@@ -99,14 +109,16 @@ class Inputs:
     async def end_offsets(self) -> dict[str, int]:
         await self._process.trip()
         ends = {target[0]: self._log.partition(target).end for target in self._order}
-        await self._process.trip()
+        if self._process.world.hesitates():
+            await self._process.trip()
         return ends
 
     def seek(self, next_offsets: Mapping[str, int]) -> None:
         self.positions = {topic: next_offsets[topic] for topic, _ in self._order}
 
     async def take(self, at_most: int, wait_s: float) -> list[Entry]:
-        await self._process.trip()
+        if self._process.world.hesitates():
+            await self._process.trip()
         taken = self._read(at_most)
         if not taken and wait_s > 0:
             wait_s = self._long_enough(wait_s)
@@ -150,6 +162,13 @@ class StreamsProcess(Process):
         super().__init__(world, name)
         self._stores: dict[int, MemoryStore] = {}
         self._running: list[tuple[Task, Actor]] = []
+
+    def failed(self, actor: Actor, error: Exception) -> None:
+        """As `Process.failed`; an owner that was fenced may end with another error than that, see docs."""
+        producers = [task._parts.producer for task, other in self._running if other is actor]
+        if isinstance(error, PositionLost) and any(cast(Producer, producer).fenced for producer in producers):
+            error = ProducerFenced(str(error))
+        super().failed(actor, error)
 
     def begin(self) -> None:
         self.spawn(self._take_part(), "membership")
@@ -206,7 +225,7 @@ class StreamsProcess(Process):
         limits = dict.fromkeys(world.log.counts, MAX_RECORD_BYTES)
         producer = Producer(self, f"{stage.name}/{partition}")
         parts = TaskParts(
-            facts=TaskFacts(self._probed(stage, inputs), partition, changelog, world.log.counts, limits),
+            facts=TaskFacts(self._probed(stage, inputs, producer), partition, changelog, world.log.counts, limits),
             settings=cast(Any, self.world.stream_settings),
             codec=world.log.codec,
             store=store,
@@ -222,14 +241,16 @@ class StreamsProcess(Process):
         inputs.timers = task._timers
         return task
 
-    def _probed(self, stage: Stage, inputs: Inputs) -> Stage:
-        """The stage, with an eye on what its timers do."""
+    def _probed(self, stage: Stage, inputs: Inputs, producer: Producer) -> Stage:
+        """The stage, with an eye on what it consumes and on its timers."""
 
         def decide(rows: Rows, event: Event | TimerDue, now: int) -> Decision:
             decision = stage.decide(rows, event, now)
             if isinstance(event, TimerDue):
                 unread = [self.world.log.partition(target) for target in inputs._order]
-                self.world.monitor.fired(self, rows, event, decision, unread, inputs.positions)
+                self.world.monitor.fired(self, event, unread, inputs.positions)
+            else:
+                producer.folded.append(event)
             return decision
 
         return dataclasses.replace(stage, decide=decide)

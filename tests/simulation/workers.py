@@ -70,6 +70,7 @@ class WorkerProcess(Process):
 
     def died(self) -> None:
         self.outbox.died()
+        self.world.monitor.died(self.id)
         for run in self.running.values():
             run.over()
 
@@ -136,6 +137,7 @@ class WorkerProcess(Process):
                     leases=held,
                 )
                 self.outbox.send(t.EXECUTIONS_COMMANDS, heartbeat)
+                await self.trip(tempting=3)
 
     # Dispatches
 
@@ -226,7 +228,9 @@ class WorkerProcess(Process):
         pause_us, gives_up = CLAIM_RETRY_US, self.scheduler.now + CLAIM_PATIENCE_US
         while not waiting.full and self.scheduler.now < gives_up:
             self.outbox.send(t.EXECUTIONS_COMMANDS, claim)
-            await Wait(min(pause_us, gives_up - self.scheduler.now), waiting)
+            await self.trip(tempting=3)
+            if not waiting.full:
+                await Wait(min(pause_us, max(gives_up - self.scheduler.now, 0)), waiting)
             pause_us *= 2
         del self._waiting[key]
         return waiting.value if isinstance(waiting.value, r.LeaseGranted) else None
@@ -255,6 +259,7 @@ class WorkerProcess(Process):
             status="handed_back",
             last_seq=0,
         )
+        self.world.monitor.reported_end(finish)
         return self.outbox.send(t.EXECUTIONS_COMMANDS, finish)
 
     async def _drain(self) -> None:

@@ -33,6 +33,10 @@ from tests.simulation.workers import WorkerProcess
 
 QUIET_WITHIN_S = 3_600
 """Once faults have stopped, everything ends within this: queues of one slot, three attempts of a minute each."""
+LOST_WITHIN_S = 90
+"""Once faults have stopped, a dead worker's lease is known to be lost within this: at most 25 s until every
+partition has an owner (restart, session, transaction timeout), its grace of 30 s, and as much again for slack. A
+lease granted by a clock that was ahead lasts longer by that."""
 MOST_STEPS = 200_000
 """A world that takes more goes round in circles."""
 
@@ -63,6 +67,7 @@ class World:
             *(WorkerProcess(self, f"worker{number}") for number in range(shape.workers)),
         ]
         self._faults_end = int(shape.faults_s * SECOND)
+        self._slow_until: dict[str, int] = {}
 
     # What the world draws
 
@@ -78,22 +83,29 @@ class World:
             return rng.randrange(3 * SECOND)
         return rng.randrange(500, 200_000 if draw > 0.98 else 8_000)
 
+    def write_us(self, topic: str) -> int:
+        """How long it takes until a record of a plain producer is in the log."""
+        slow = self._slow_until.get(topic, 0) > self.scheduler.now and not self.calm
+        return self.trip_us() + (self.scheduler.rng.randrange(3 * SECOND) if slow else 0)
+
     def hesitates(self) -> bool:
         return self.scheduler.rng.random() < self.shape.hesitation
 
-    def hit(self) -> bool:
-        return not self.calm and self.scheduler.rng.random() < self.shape.hit
+    def hit(self, tempting: float) -> bool:
+        return not self.calm and self.scheduler.rng.random() < self.shape.hit * tempting
 
-    def agent(self, rng: random.Random) -> tuple[int, int, str]:
-        """How long a run takes, how many calls it makes, and how it ends."""
-        lasts_s = rng.choice((0.05, 1, 10, 40, 1_000)) * rng.random()
+    def agent(self, rng: random.Random) -> tuple[int, list[int], str]:
+        """How long a run takes, when it makes calls, and how it ends."""
+        lasts_s = rng.choice((0.1, 3, 20, 60, 60, 1_000)) * rng.random()
         outcome = rng.choice(("completed",) * 7 + ("retryable", "retryable", "failed"))
-        return int(lasts_s * SECOND), rng.randint(0, 3), outcome
+        lasts = int(lasts_s * SECOND)
+        calls = sorted(rng.choice((rng.randint(0, lasts), lasts)) for _ in range(rng.randint(0, 3)))
+        return lasts, calls, outcome
 
     def strike(self, process: Process) -> None:
         """Something happens to a process; it may be in the middle of anything."""
         rng = self.scheduler.rng
-        lasts = int(rng.choice((1, 4, 12, 40)) * rng.uniform(0.3, 1) * SECOND)
+        lasts = int(rng.choice((1, 4, 12, 40, 60)) * rng.uniform(0.3, 1) * SECOND)
         match rng.choice(self.shape.kinds):
             case "kill":  # not from within itself
                 self.scheduler.at(self.scheduler.now, lambda _: process.kill())
@@ -101,6 +113,14 @@ class World:
                 process.stop_for(lasts)
             case "cut":
                 process.cut_for(lasts)
+            case "stagger":  # late to hear, and soon after it not heard any more
+                process.stop_for(int(rng.uniform(3, 12) * SECOND))
+                again = process.stopped_until + int(rng.uniform(0, rng.choice((0.02, 4))) * SECOND)
+                self.scheduler.at(again, lambda _: process.cut_for(int(rng.uniform(25, 45) * SECOND)))
+            case "slow":
+                topic = rng.choice((t.ACCOUNTS_COMMANDS, t.EXECUTIONS_COMMANDS, t.EXECUTIONS_LEASES)).name
+                self.scheduler.note(topic, "is slow to write")
+                self._slow_until[topic] = self.scheduler.now + int(rng.uniform(5, 20) * SECOND)
             case "terminate":
                 if process.alive and isinstance(process, StreamsProcess | WorkerProcess):
                     process.terminate()
@@ -116,6 +136,12 @@ class World:
         return f"penstock-{stage.name}-changelog"
 
     # The run
+
+    def close(self) -> None:
+        """End every actor."""
+        for process in self.processes:
+            for actor in process.actors:
+                actor.close()
 
     def run(self, most_steps: int = MOST_STEPS) -> None:
         """To the end.
@@ -136,6 +162,7 @@ class World:
         while (left := self._left()) is not None:
             if scheduler.now > quiet_by:
                 raise Violation("everything admitted ends", left)
+            self.monitor.check_losses(self._faults_end, int((LOST_WITHIN_S + 2 * self.shape.skew_s) * SECOND))
             look_again = scheduler.now + SECOND
             while scheduler.now < look_again:
                 if not self._step(most_steps):
@@ -167,6 +194,8 @@ class World:
 
     def _heal(self, _: object) -> None:
         self.scheduler.note("faults stop")
+        for process in self.processes:
+            process.heal()
 
     def _left(self) -> str | None:
         """What is not over yet: in the events, then in the tables."""
