@@ -41,9 +41,8 @@ def _look(seconds: float, base: int) -> int:
             print(outcome.report())
             return 1
     took, used = time.monotonic() - began, time.process_time() - used
-    print(
-        f"{count} seeds, {steps} steps: {count / took * 60:.0f} seeds a minute, {count / used * 60:.0f} a CPU minute"
-    )
+    rates = f"{count / took * 60:.0f} seeds a minute, {count / used * 60:.0f} a CPU minute"
+    print(f"{count} seeds, {steps} steps: {rates}")
     return 0
 
 

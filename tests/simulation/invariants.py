@@ -163,7 +163,9 @@ class Monitor:
         if lost.reason == "lease_expired":
             for run, until in self._runs[lost.execution_id].items():
                 if run.key.epoch == lost.epoch and until > self._scheduler.now:
-                    detail = f"{_short(lost)}, which may act for another {(until - self._scheduler.now) / 1e6:.2f} s"
+                    detail = (
+                        f"{_short(lost)}, which may act for another {(until - self._scheduler.now) / 1e6:.2f} s"
+                    )
                     raise Violation("no lease expires while its holder may act", detail)
         else:
             self._ended_as((lost.execution_id, lost.epoch), "handed_back", lost)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.simulation.invariants import Violation
-from tests.simulation.mutations import mutated
+from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.world import MOST_STEPS, World
 
 TRACE_LINES = 60
@@ -46,7 +46,7 @@ def run_seed(
     """The world of `seed`, to its end or to the first violation. The same arguments give the same outcome."""
     violation = None
     with mutated(mutation):
-        world = World(seed, traced)
+        world = World(seed, traced, MUTATIONS[mutation].strikes if mutation else ())
         try:
             world.run(most_steps)
         except Violation as exc:

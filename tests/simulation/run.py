@@ -45,7 +45,9 @@ class Run:
         else:
             await self._until(begins + lasts_us, times_out)
         self.over()
-        if self._reason != "lease lost":
+        if self._reason == "lease lost":
+            await self.flush()  # what was used is billed, whoever's result counts
+        else:
             await self._finish(self._reason or outcome)
 
     def end(self, reason: Reason) -> None:

@@ -43,7 +43,9 @@ class Shape:
 
 
 def draw_shape(rng: random.Random) -> Shape:
-    kinds = [kind for kind in ("kill", "stop", "cut", "stagger", "slow", "terminate", "rebalance") if rng.random() < 0.6]
+    kinds = [
+        kind for kind in ("kill", "stop", "cut", "stagger", "slow", "terminate", "rebalance") if rng.random() < 0.6
+    ]
     return Shape(
         streams=rng.choice((1, 2, 2, 3)),
         workers=rng.choice((1, 2, 2, 3)),

@@ -228,11 +228,13 @@ class WorkerProcess(Process):
         pause_us, gives_up = CLAIM_RETRY_US, self.scheduler.now + CLAIM_PATIENCE_US
         while not waiting.full and self.scheduler.now < gives_up:
             self.outbox.send(t.EXECUTIONS_COMMANDS, claim)
-            await self.trip(tempting=3)
+            await self.trip(tempting=10)
             if not waiting.full:
                 await Wait(min(pause_us, max(gives_up - self.scheduler.now, 0)), waiting)
             pause_us *= 2
         del self._waiting[key]
+        if isinstance(waiting.value, r.LeaseDenied):
+            self._first_sent_s.pop(key)
         return waiting.value if isinstance(waiting.value, r.LeaseGranted) else None
 
     async def _run(self, key: LeaseKey, dispatch: r.ExecutionDispatched, lease: r.LeaseGranted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
@@ -44,12 +45,16 @@ logging.getLogger("penstock.streams").setLevel(logging.ERROR)
 
 
 class World:
-    """Builds everything; `run` goes to the end or to the first violation."""
+    """Builds everything; `run` goes to the end or to the first violation.
 
-    def __init__(self, seed: int, traced: bool = False) -> None:
-        self.seed = seed
+    Args:
+        strikes: what happens to processes, instead of what the seed draws.
+    """
+
+    def __init__(self, seed: int, traced: bool = False, strikes: tuple[str, ...] = ()) -> None:
         self.scheduler = Scheduler(seed, traced)
-        self.shape = shape = draw_shape(self.scheduler.rng)
+        drawn = draw_shape(self.scheduler.rng)
+        self.shape = shape = replace(drawn, kinds=strikes, hit=0.02) if strikes else drawn
         self.scheduler.note(shape)
         self._ids = 0
         stages = (_accounts(), executions_stage(LeaseTimes(), frozenset({t.DEFAULT_QUEUE})))

@@ -16,6 +16,8 @@ class Mutation:
     """The world without the guard, in one sentence."""
     patches: tuple[tuple[Any, str, Any], ...]
     """Owner, attribute and what takes its place."""
+    strikes: tuple[str, ...] = ()
+    """What provokes the missing guard; none: whatever the seed draws."""
 
 
 class HidingRows:

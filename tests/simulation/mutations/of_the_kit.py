@@ -16,6 +16,7 @@ from penstock_streams.kit.rows import POSITION_KEY
 from tests.simulation import stages
 from tests.simulation.log import Entry, PartitionLog, Target
 from tests.simulation.mutations.base import Mutation
+from tests.simulation.process import SECOND, Process
 from tests.simulation.stages import Inputs, Producer, StreamsProcess
 
 Batches = Mapping[Target, Sequence[Message]]
@@ -64,7 +65,9 @@ class _FencesLate(Producer):
 _recover = StreamsProcess._recover
 
 
-async def _recover_then_fence(self: StreamsProcess, store: Any, changelog: TopicPartition, *_: Any, **__: Any) -> int:
+async def _recover_then_fence(
+    self: StreamsProcess, store: Any, changelog: TopicPartition, *_: Any, **__: Any
+) -> int:
     applied = await _recover(self, store, changelog)
     stage = changelog.topic.removeprefix("penstock-").removesuffix("-changelog")
     await Producer.start(_FencesLate.waiting.pop((self.id, f"{stage}/{changelog.partition}")))
@@ -75,7 +78,12 @@ async def _have_read(self: Inputs, ends: Mapping[str, int]) -> bool:
     return True
 
 
-_read, _record = PartitionLog.read, Fold.record
+_read, _record, _wall = PartitionLog.read, Fold.record, Process.wall
+
+
+def _wall_jumps(self: Process, true_us: int | None = None) -> int:
+    at = self.scheduler.now if true_us is None else true_us
+    return _wall(self, at) + (20 * SECOND if at > 30 * SECOND else 0)
 
 
 def _read_all(self: PartitionLog, position: int, at_most: int, **_: object) -> tuple[list[Entry], int]:
@@ -91,6 +99,7 @@ KIT = {
     "fencing-after-recovery": Mutation(
         "a new owner rebuilds its table before it fences the old one",
         ((stages, "Producer", _FencesLate), (StreamsProcess, "_recover", _recover_then_fence)),
+        strikes=("stop", "rebalance"),
     ),
     "position-first": Mutation(
         "the input position is committed before what it stands for", ((stages, "Producer", _PositionFirst),)
@@ -107,6 +116,9 @@ KIT = {
     ),
     "timers-on-unread-input": Mutation(
         "timers do not wait until the inputs are read", ((Inputs, "have_read", _have_read),)
+    ),
+    "clock-set-forward": Mutation(
+        "the wall clock of a running owner is set forward by 20 s", ((Process, "wall", _wall_jumps),)
     ),
     "no-grace": Mutation("a new owner lets leases expire at once", ((Alarm, "_grace_over", lambda self: True),)),
 }

@@ -67,8 +67,12 @@ STAGES = {
     "finish-of-any-epoch": Mutation(
         "a finish counts whatever attempt it is of", ((Executions, "_finish", _finish_any_epoch),)
     ),
-    "claims-granted-to-anyone": Mutation("a held lease is granted again", ((executions, "_refusal", _grant_anyone),)),
-    "same-epoch": Mutation("the next attempt has the epoch of the last", ((executions, "_next_attempt", _same_epoch),)),
+    "claims-granted-to-anyone": Mutation(
+        "a held lease is granted again", ((executions, "_refusal", _grant_anyone),)
+    ),
+    "same-epoch": Mutation(
+        "the next attempt has the epoch of the last", ((executions, "_next_attempt", _same_epoch),)
+    ),
     "start-twice": Mutation(
         "a repeated StartExecution starts again",
         ((Executions, "_start", hiding(Executions._start, m.Execution)),),

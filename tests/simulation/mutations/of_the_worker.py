@@ -35,10 +35,12 @@ WORKER = {
     "deadline-from-grant": Mutation(
         "a lease's deadline counts from when the grant was heard",
         ((WorkerProcess, "deadline_counts_from", _from_grant),),
+        strikes=("stagger",),
     ),
     "deadline-from-confirmation": Mutation(
         "a lease's deadline counts from when the confirmation was heard",
         ((WorkerProcess, "hear", _from_confirmation),),
+        strikes=("stagger",),
     ),
     "no-deadline": Mutation(
         "a worker believes in its leases until it is told otherwise",
