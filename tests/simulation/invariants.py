@@ -1,4 +1,4 @@
-"""What must hold after every step, and at the end of the world. Sees the log and the runs, not the processes' minds."""
+"""What must hold after every step, and at the end. Sees the log and the runs, not what processes believe."""
 
 from __future__ import annotations
 
@@ -232,6 +232,9 @@ class Monitor:
         self._runs[run.key.execution_id].pop(run, None)
 
     def called(self, attempt: Attempt, usage_id: str) -> None:
+        """A call of the provider; two of them under one id would be charged as one."""
+        if usage_id in self._calls[attempt]:
+            raise Violation("no silent spend", f"two calls of {attempt} are {usage_id}")
         self._calls[attempt].append(usage_id)
 
     def reported_end(self, finish: r.FinishAttempt) -> None:

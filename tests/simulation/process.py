@@ -75,11 +75,11 @@ class Process:
 
     # Faults
 
-    async def trip(self, tempting: float = 1.0) -> None:
+    async def trip(self, tempting: bool = False) -> None:
         """One way over the network, after which the process may be hit.
 
         Args:
-            tempting: how much more likely a hit is here than elsewhere.
+            tempting: right after something whose answer matters; hits are more likely here.
         """
         await Wait(self.world.trip_us())
         if self.world.hit(tempting):

@@ -46,7 +46,7 @@ def run_seed(
     """The world of `seed`, to its end or to the first violation. The same arguments give the same outcome."""
     violation = None
     with mutated(mutation):
-        world = World(seed, traced, MUTATIONS[mutation].strikes if mutation else ())
+        world = World(seed, traced, MUTATIONS[mutation].shape if mutation else None)
         try:
             world.run(most_steps)
         except Violation as exc:

@@ -116,7 +116,7 @@ class Run:
         )
         self._monitor.reported_end(finish)
         acknowledged = self._worker.outbox.send(t.EXECUTIONS_COMMANDS, finish)
-        await self._worker.trip(tempting=5)
+        await self._worker.trip(tempting=True)
         if not acknowledged.full:
             await Wait(None, acknowledged)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+KINDS = ("kill", "stop", "cut", "stagger", "slow", "terminate", "rebalance")
+"""What may strike; see `World.strike`."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -27,6 +30,8 @@ class Shape:
     """Part of the trips over the network that take up to three seconds."""
     hit: float
     """Probability that a process is struck, per trip."""
+    tempted: int
+    """How many times more likely that is right after a claim, a heartbeat or a report."""
     strikes_every_s: float
     """Mean time between strikes at random moments."""
     kinds: tuple[str, ...]
@@ -58,6 +63,7 @@ def draw_shape(rng: random.Random) -> Shape:
         drift=rng.choice((0.0, 0.001, 0.01)),
         slow=rng.choice((0.0, 0.01, 0.05)),
         hit=rng.choice((0.0, 0.003, 0.01, 0.02)),
+        tempted=rng.choice((1, 5, 20)),
         strikes_every_s=rng.choice((8.0, 20.0, 60.0)),
         kinds=tuple(kinds) or ("kill", "stop"),
         duplicates=rng.choice((0.0, 0.1, 0.4)),

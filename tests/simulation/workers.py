@@ -108,6 +108,7 @@ class WorkerProcess(Process):
             case r.LeaseGranted():
                 key = LeaseKey(answer.execution_id, answer.epoch)
                 if not self._answer(answer) and key not in self.busy and key not in self.granted:
+                    self.granted.add(key)
                     self.hand_back(answer)
 
     def lose(self, key: LeaseKey) -> None:
@@ -137,7 +138,7 @@ class WorkerProcess(Process):
                     leases=held,
                 )
                 self.outbox.send(t.EXECUTIONS_COMMANDS, heartbeat)
-                await self.trip(tempting=3)
+                await self.trip(tempting=True)
 
     # Dispatches
 
@@ -184,12 +185,16 @@ class WorkerProcess(Process):
         assert isinstance(dispatch, r.ExecutionDispatched)
         key = LeaseKey(dispatch.execution_id, dispatch.epoch)
         answered = partial(self._offsets.answered, partition, found.offset)
-        if key in self.busy:
+        if key in self.busy or self.had(key):
             answered()
             return
         self.busy.add(key)
         self._free -= 1
         self.spawn(self._attempt(key, dispatch, answered), f"attempt {key.execution_id[:8]}/{key.epoch}")
+
+    def had(self, key: LeaseKey) -> bool:
+        """Whether it was granted this attempt before: it never runs one twice."""
+        return key in self.granted
 
     def _commit(self) -> None:
         offsets = self._offsets.committable()
@@ -228,7 +233,7 @@ class WorkerProcess(Process):
         pause_us, gives_up = CLAIM_RETRY_US, self.scheduler.now + CLAIM_PATIENCE_US
         while not waiting.full and self.scheduler.now < gives_up:
             self.outbox.send(t.EXECUTIONS_COMMANDS, claim)
-            await self.trip(tempting=10)
+            await self.trip(tempting=True)
             if not waiting.full:
                 await Wait(min(pause_us, max(gives_up - self.scheduler.now, 0)), waiting)
             pause_us *= 2

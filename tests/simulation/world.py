@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, cast
@@ -48,13 +48,12 @@ class World:
     """Builds everything; `run` goes to the end or to the first violation.
 
     Args:
-        strikes: what happens to processes, instead of what the seed draws.
+        given: fields of the shape, instead of what the seed draws.
     """
 
-    def __init__(self, seed: int, traced: bool = False, strikes: tuple[str, ...] = ()) -> None:
+    def __init__(self, seed: int, traced: bool = False, given: Mapping[str, Any] | None = None) -> None:
         self.scheduler = Scheduler(seed, traced)
-        drawn = draw_shape(self.scheduler.rng)
-        self.shape = shape = replace(drawn, kinds=strikes, hit=0.02) if strikes else drawn
+        self.shape = shape = replace(draw_shape(self.scheduler.rng), **given or {})
         self.scheduler.note(shape)
         self._ids = 0
         stages = (_accounts(), executions_stage(LeaseTimes(), frozenset({t.DEFAULT_QUEUE})))
@@ -96,8 +95,9 @@ class World:
     def hesitates(self) -> bool:
         return self.scheduler.rng.random() < self.shape.hesitation
 
-    def hit(self, tempting: float) -> bool:
-        return not self.calm and self.scheduler.rng.random() < self.shape.hit * tempting
+    def hit(self, tempting: bool) -> bool:
+        probability = self.shape.hit * (self.shape.tempted if tempting else 1)
+        return not self.calm and self.scheduler.rng.random() < probability
 
     def agent(self, rng: random.Random) -> tuple[int, list[int], str]:
         """How long a run takes, when it makes calls, and how it ends."""
@@ -121,7 +121,7 @@ class World:
             case "stagger":  # late to hear, and soon after it not heard any more
                 process.stop_for(int(rng.uniform(3, 12) * SECOND))
                 again = process.stopped_until + int(rng.uniform(0, rng.choice((0.02, 4))) * SECOND)
-                self.scheduler.at(again, lambda _: process.cut_for(int(rng.uniform(25, 45) * SECOND)))
+                self.scheduler.at(again, lambda _: process.cut_for(int(rng.uniform(25, 60) * SECOND)))
             case "slow":
                 topic = rng.choice((t.ACCOUNTS_COMMANDS, t.EXECUTIONS_COMMANDS, t.EXECUTIONS_LEASES)).name
                 self.scheduler.note(topic, "is slow to write")

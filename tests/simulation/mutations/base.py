@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock_streams.kit import Rows
@@ -16,8 +17,8 @@ class Mutation:
     """The world without the guard, in one sentence."""
     patches: tuple[tuple[Any, str, Any], ...]
     """Owner, attribute and what takes its place."""
-    strikes: tuple[str, ...] = ()
-    """What provokes the missing guard; none: whatever the seed draws."""
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the world's `Shape` that provoke the missing guard, instead of what the seed draws."""
 
 
 class HidingRows:

@@ -99,7 +99,7 @@ KIT = {
     "fencing-after-recovery": Mutation(
         "a new owner rebuilds its table before it fences the old one",
         ((stages, "Producer", _FencesLate), (StreamsProcess, "_recover", _recover_then_fence)),
-        strikes=("stop", "rebalance"),
+        {"kinds": ("stop", "rebalance"), "hit": 0.02, "strikes_every_s": 8.0, "partitions": 2},
     ),
     "position-first": Mutation(
         "the input position is committed before what it stands for", ((stages, "Producer", _PositionFirst),)

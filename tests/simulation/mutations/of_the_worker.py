@@ -31,16 +31,23 @@ async def _no_flush(self: Run) -> None:
     pass
 
 
+STAGGERED = {"kinds": ("stagger",), "hit": 0.002, "tempted": 50, "strikes_every_s": 60.0}
+
 WORKER = {
     "deadline-from-grant": Mutation(
         "a lease's deadline counts from when the grant was heard",
         ((WorkerProcess, "deadline_counts_from", _from_grant),),
-        strikes=("stagger",),
+        STAGGERED,
     ),
     "deadline-from-confirmation": Mutation(
         "a lease's deadline counts from when the confirmation was heard",
         ((WorkerProcess, "hear", _from_confirmation),),
-        strikes=("stagger",),
+        STAGGERED,
+    ),
+    "granted-before": Mutation(
+        "a worker claims an attempt again that it was granted before",
+        ((WorkerProcess, "had", lambda self, key: False),),
+        {"kinds": ("stop",), "hit": 0.01, "tempted": 5, "workers": 1, "partitions": 1, "streams": 1},
     ),
     "no-deadline": Mutation(
         "a worker believes in its leases until it is told otherwise",
