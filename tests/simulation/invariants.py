@@ -78,7 +78,8 @@ class Monitor:
     def appended(self, entry: Entry) -> None:
         """A record was written outside a transaction."""
         record = self._log.record(entry)
-        self._scheduler.note("appended", entry.topic, entry.partition, entry.offset, _short(record))
+        if self._scheduler.trace is not None:
+            self._scheduler.note("appended", entry.topic, entry.partition, entry.offset, _short(record))
         match record:
             case r.FinishAttempt() as finish:
                 for usage_id in self._calls[finish.execution_id, finish.epoch]:
@@ -95,7 +96,8 @@ class Monitor:
             if entry.topic.endswith("-changelog"):
                 continue
             record = self._log.record(entry)
-            self._scheduler.note(transaction.owner, "commits", _short(record))
+            if self._scheduler.trace is not None:
+                self._scheduler.note(transaction.owner, "commits", _short(record))
             if see := self._see.get(type(record)):
                 see(record)
 
