@@ -26,7 +26,9 @@ from penstock_schemas.traces import TraceContext
 log = logging.getLogger("penstock.worker")
 
 REMEMBERED = 10_000
-"""Granted attempts whose repeated grants, the answers to repeated claims, are known instead of handed back."""
+"""Granted attempts: a repeated grant, the answer to a repeated claim, is known instead of handed back, and a
+repeated hint is not claimed again. A grant still on its way would answer that claim, of an attempt that was handed
+back or lost meanwhile; and a second run of one attempt would report its calls under the ids of the first."""
 CLAIM_LINGER_S = 2.0
 """How long a draining worker waits for answers to its open claims, to hand their leases back."""
 WARNING_S = 1.0
@@ -79,7 +81,7 @@ class Attempts:
     ) -> None:
         """Claim a dispatched attempt and run it, as part of its trace, if it is granted."""
         key = LeaseKey(dispatch.execution_id, dispatch.epoch)
-        if key in self._busy:  # a repeated hint: the claim is under way
+        if key in self._busy or key in self._granted:  # a repeated hint: the claim is under way, or was granted
             reserved.release()
             answered()
             return
@@ -108,6 +110,7 @@ class Attempts:
             case r.LeaseGranted():
                 key = LeaseKey(answer.execution_id, answer.epoch)
                 if not self._claims.answer(answer) and key not in self._busy and key not in self._granted:
+                    self._remember(key)
                     await self._hand_back(answer)
 
     def lose_expired(self) -> None:

@@ -76,6 +76,10 @@ class TaskParts:
     committed: Callable[[], Awaitable[Mapping[TopicPartition, int]]]
     """Asks for the group's committed offsets."""
     clock: Callable[[], int]
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds; what a new owner's grace is measured on."""
+    recover: Callable[..., Awaitable[int]] = catch_up
+    """Brings the store up to its changelog; see `recovery.catch_up`."""
 
 
 class Task:
@@ -109,7 +113,7 @@ class Task:
 
     def start(self, failed: Callable[[BaseException], None]) -> None:
         """Begin in the background; `failed` gets the error that ends it."""
-        self._run = asyncio.create_task(self._live(), name=self.name)
+        self._run = asyncio.create_task(self.live(), name=self.name)
 
         def ended(run: asyncio.Task[None]) -> None:
             if not run.cancelled() and (error := run.exception()) is not None:
@@ -128,7 +132,8 @@ class Task:
             self._run.cancel()
         await asyncio.wait([self._run])
 
-    async def _live(self) -> None:
+    async def live(self) -> None:
+        """Take the partition over and process it until cancelled; raises whatever ends that."""
         try:
             await self._take_over()
             async with self._parts.inputs:
@@ -142,7 +147,7 @@ class Task:
         self._waiting_for = "the previous owner's transaction to end"
         await parts.producer.start()
         self._waiting_for = "its table to be rebuilt"
-        await catch_up(
+        await parts.recover(
             parts.store,
             TopicPartition(facts.changelog, facts.partition),
             parts.client_options,
@@ -174,7 +179,7 @@ class Task:
 
     async def _process(self) -> None:
         parts, most = self._parts, self._parts.settings.max_batch_records
-        alarm = Alarm(self._timers, parts.inputs, parts.clock, self._facts.stage.grace_s)
+        alarm = Alarm(self._timers, parts.inputs, parts.clock, self._facts.stage.grace_s, parts.monotonic)
         intake = self._intake()
         self._wait_for(None)
         log.info("%s: running from %s", self.name, dict(self._position.next_offsets))

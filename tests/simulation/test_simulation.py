@@ -1,0 +1,70 @@
+"""Worlds full of faults: no seed violates an invariant, and without any one guard some seed does."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.replay import run_for, run_seed
+
+SECONDS = float(os.environ.get("PENSTOCK_SIMULATION_SECONDS", "15"))
+"""For new seeds."""
+SEEDS_TO_CATCH = 400
+"""A guard that is missing shows within so many seeds; how many it took is in docs/simulation.md."""
+
+
+@pytest.mark.parametrize("first", range(0, 60, 10))
+def test_no_seed_of_the_fixed_set_violates_an_invariant(first: int) -> None:
+    for seed in range(first, first + 10):
+        outcome = run_seed(seed)
+        assert outcome.violation is None, outcome.report()
+
+
+def test_no_new_seed_violates_an_invariant(capsys: pytest.CaptureFixture[str]) -> None:
+    base = random.SystemRandom().getrandbits(48)
+    with capsys.disabled():
+        print(f"\nsimulation: new seeds from {base} on, for {SECONDS:g} s")
+    for outcome in run_for(SECONDS, base):
+        assert outcome.violation is None, outcome.report()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_without_a_guard_some_seed_violates_an_invariant(name: str) -> None:
+    assert any(run_seed(seed, name).violation for seed in range(SEEDS_TO_CATCH))
+
+
+def test_a_seed_replays_exactly_whatever_the_hash_seed() -> None:
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "7", "--trace"]
+    traces = [
+        subprocess.run(
+            command, env=os.environ | {"PYTHONHASHSEED": hash_seed}, check=True, capture_output=True, text=True
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert traces[0] == traces[1]
+    assert len(traces[0].splitlines()) > 100
+
+
+def test_tracing_a_seed_changes_nothing_in_it() -> None:
+    plain, traced = run_seed(3), run_seed(3, traced=True)
+    assert (plain.steps, plain.virtual_s) == (traced.steps, traced.virtual_s)
+
+
+def test_a_failing_seed_reports_what_is_violated_the_last_steps_and_how_to_see_it_again() -> None:
+    name = "misrouted-dropped"
+    outcome = next(o for seed in range(SEEDS_TO_CATCH) if (o := run_seed(seed, name)).violation)
+    report = outcome.report(lines=5).splitlines()
+    assert report[0] == f"seed {outcome.seed}: {outcome.violation}"
+    assert "VIOLATED" in report[-2]
+    assert report[-1] == f"again: python -m tests.simulation --seed {outcome.seed} --trace --mutation {name}"
+    assert len(report) == 2 + 5 + 1
+
+
+def test_a_run_stops_after_the_steps_it_is_given() -> None:
+    assert run_seed(0, most_steps=100).steps == 100
