@@ -1,0 +1,132 @@
+"""All faults in one world, one after the other, and every control in a world of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.catalog import CONTROLS, FAULTS, Control, Fault
+from tests.faults.measures import Measures
+from tests.faults.servers import registry
+from tests.faults.trial import Trial, audit
+from tests.faults.verdict import Verdict
+from tests.faults.world import World, world
+
+CONTROL_SETTLE_S = 20.0
+"""How long a control waits for what may never end; with all guards on everything ends sooner."""
+CONTROL_ROUNDS = 3
+"""A guard's absence shows when the blow hits the right moment: so often it may miss."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    fault: Fault
+    rounds: int
+    blows: int
+    verdict: Verdict
+    attempts_lost: int
+    measures: Measures
+    audit_exit: int
+    took_s: float
+
+    @property
+    def passed(self) -> bool:
+        return not self.verdict.violations and self.audit_exit == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    control: Control
+    rounds: int
+    verdict: Verdict
+    took_s: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it found what it had to find."""
+        return bool(getattr(self.verdict, self.control.finds))
+
+
+@dataclass
+class Report:
+    faults: list[FaultRow] = field(default_factory=list)
+    controls: list[ControlRow] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return all(row.passed for row in (*self.faults, *self.controls))
+
+
+async def campaign(folder: Path, *, full: bool, only: str, say: Say) -> Report:
+    """Play everything whose name has `only` in it.
+
+    Args:
+        folder: holds data and logs, one folder per world.
+        full: all rounds, one world after the other; else one round of each, controls beside the faults.
+        say: told each result as it comes.
+    """
+    report = Report()
+    faults = [fault for fault in FAULTS if only in fault.name]
+    controls = [control for control in CONTROLS if only in control.guard]
+    async with registry(folder) as registry_url:
+        play_faults = _play_faults(registry_url, folder, faults, full, report, say)
+        play_controls = _play_controls(registry_url, folder, controls, report, say)
+        if full:
+            await play_faults
+            await play_controls
+        else:
+            await asyncio.gather(play_faults, play_controls)
+    return report
+
+
+async def _play_faults(
+    registry_url: str, folder: Path, faults: Iterable[Fault], full: bool, report: Report, say: Say
+) -> None:
+    async with world(registry_url, folder / "faults") as made:
+        for number, fault in enumerate(faults):
+            rounds, blows = (fault.full_rounds, fault.full_times) if full else (1, fault.times)
+            row = await play_fault(made, f"f{number}", fault, rounds, blows)
+            report.faults.append(row)
+            say(f"{'ok  ' if row.passed else 'FAIL'} {row.took_s:4.0f} s  {fault.name}")
+            for finding in (*row.verdict.violations[:20], *(["audit does not agree"] if row.audit_exit else [])):
+                say(f"       {finding}")
+
+
+async def play_fault(made: World, name: str, fault: Fault, rounds: int, blows: int) -> FaultRow:
+    """All rounds of one fault, and the audit."""
+    begin = time.monotonic()
+    trial = Trial(made, name)
+    for _ in range(rounds):
+        await trial.play(fault.inject, blows)
+    audit_exit, said = await audit(made)
+    (made.folder / f"audit-{name}.txt").write_text(said)
+    verdict, took_s = await trial.verdict(), time.monotonic() - begin
+    return FaultRow(
+        fault, rounds, rounds * blows, verdict, trial.attempts_lost, trial.measures, audit_exit, took_s
+    )
+
+
+async def _play_controls(
+    registry_url: str, folder: Path, controls: Iterable[Control], report: Report, say: Say
+) -> None:
+    for number, control in enumerate(controls):
+        row = await play_control(registry_url, folder / f"control-{number}", control)
+        report.controls.append(row)
+        say(f"{'ok  ' if row.passed else 'FAIL'} {row.took_s:4.0f} s  control: without {control.guard}")
+
+
+async def play_control(registry_url: str, folder: Path, control: Control) -> ControlRow:
+    """Rounds without a guard until they find what they must."""
+    begin = time.monotonic()
+    async with world(registry_url, folder, guard=control.guard, streams=control.streams) as made:
+        trial = Trial(made, "c", CONTROL_SETTLE_S)
+        for rounds in range(1, CONTROL_ROUNDS + 1):
+            await trial.play(control.inject, 1)
+            row = ControlRow(control, rounds, await trial.verdict(), time.monotonic() - begin)
+            if row.passed:
+                break
+    return row
