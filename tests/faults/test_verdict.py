@@ -95,9 +95,19 @@ def test_progress_sent_again_and_a_lost_attempts_usage_are_no_violation() -> Non
     assert verdict([*truth(), progress(1), progress(1, epoch=7), *usage(1, epoch=7)]).violations == []
 
 
-def test_other_loads_are_not_judged() -> None:
+def test_what_became_of_other_loads_is_not_judged() -> None:
     other = nth("y", tenants_of("y", 1), 0)
-    assert verdict([*truth(), completed(other), completed(other)]).violations == []
+    assert verdict([*truth(), failed(other)]).violations == []
+
+
+def test_whatever_a_stage_writes_is_written_once() -> None:
+    answer = read(
+        topics.EXECUTIONS_LEASES,
+        r.LeaseConfirmed(event_id="e", tenant_id="other", worker_id="w", partition=0, heartbeat_seq=1),
+    )
+    assert verdict([*truth(), answer, replace(answer, offset=next(OFFSETS))]).doubled == [
+        "LeaseConfirmed e was written 2 times"
+    ]
 
 
 def test_an_execution_without_an_end_is_lost() -> None:
@@ -115,7 +125,7 @@ def test_a_second_result_is_doubled() -> None:
     assert verdict([*truth(), completed(event_id="another", epoch=2)]).doubled == ["x-0 has 2 terminal events"]
 
 
-def test_an_event_published_again_is_doubled() -> None:
+def test_a_charge_written_again_is_doubled() -> None:
     reads = truth()
     charge = next(each for each in reads if isinstance(each.record, r.UsageCharged))
     found = verdict([*reads, replace(charge, offset=next(OFFSETS))])

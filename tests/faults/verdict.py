@@ -13,9 +13,14 @@ from penstock_schemas.records.executions import TerminalEvent
 from penstock_services.topic_reader import Read
 from tests.faults.load import Wanted
 
-STAGE_EVENTS = (topics.EXECUTIONS_EVENTS.name, topics.ACCOUNTS_EVENTS.name)
+WRITTEN_ONCE = (
+    topics.EXECUTIONS_EVENTS.name,
+    topics.ACCOUNTS_EVENTS.name,
+    topics.EXECUTIONS_LEASES.name,
+    topics.dispatch_topic(topics.DEFAULT_QUEUE).name,
+)
 """Topics that only the stages write, inside their transactions: an event_id lies on them once."""
-LOADED_TOPICS = (*STAGE_EVENTS, topics.EXECUTIONS_PROGRESS.name)
+LOADED_TOPICS = (topics.EXECUTIONS_EVENTS.name, topics.ACCOUNTS_EVENTS.name, topics.EXECUTIONS_PROGRESS.name)
 
 
 @dataclass
@@ -26,7 +31,7 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     """Executions without a terminal event, or without the result they had to have."""
     doubled: list[str] = field(default_factory=list)
-    """Executions with two terminal events, and events that were published twice."""
+    """Executions with two terminal events, and records of the stages that were written twice."""
     charges: list[str] = field(default_factory=list)
     """Calls that were charged twice, not at all, or without having been reported."""
     progress: list[str] = field(default_factory=list)
@@ -50,10 +55,10 @@ def judge(wanted: Sequence[Wanted], reads: Iterable[Read], rows: Mapping[str, in
 
     Args:
         wanted: the load.
-        reads: what Kafka holds, also of other loads.
+        reads: what Kafka holds, also of other loads, whose fate is not judged.
         rows: how often each event_id is in ClickHouse; None where that is not asked.
     """
-    tenants = {each.tenant for each in wanted}
+    tenants, reads = {each.tenant for each in wanted}, list(reads)
     own = [read for read in reads if read.record.tenant_id in tenants]
     verdict = Verdict(executions=len(wanted))
     endings: dict[str, list[r.Record]] = defaultdict(list)
@@ -69,7 +74,7 @@ def judge(wanted: Sequence[Wanted], reads: Iterable[Read], rows: Mapping[str, in
         ending = _judge_ending(each, endings[each.execution_id], verdict)
         if ending is not None:
             _judge_attempt(each, ending, seqs[each.execution_id, ending.epoch], charged, verdict)
-    _judge_repeats(own, verdict)
+    _judge_repeats(reads, verdict)
     if rows is not None:
         _judge_rows(own, rows, verdict)
     return verdict
@@ -142,12 +147,12 @@ def _judge_charges(own: Sequence[Read], verdict: Verdict) -> Counter[str]:
     return charged
 
 
-def _judge_repeats(own: Sequence[Read], verdict: Verdict) -> None:
-    published = Counter(read.record.event_id for read in own if read.topic in STAGE_EVENTS)
-    for read in own:
-        if read.topic in STAGE_EVENTS and (times := published.pop(read.record.event_id, 1)) > 1:
-            kind = type(read.record).__name__
-            verdict.doubled.append(f"{kind} {read.record.event_id} was published {times} times")
+def _judge_repeats(reads: Sequence[Read], verdict: Verdict) -> None:
+    written = Counter((read.topic, read.record.event_id) for read in reads if read.topic in WRITTEN_ONCE)
+    kinds = {read.record.event_id: type(read.record).__name__ for read in reads}
+    verdict.doubled += [
+        f"{kinds[event]} {event} was written {times} times" for (_, event), times in written.items() if times > 1
+    ]
 
 
 def _judge_rows(own: Sequence[Read], rows: Mapping[str, int], verdict: Verdict) -> None:
