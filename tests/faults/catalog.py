@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 
 from tests.faults.kept import Kept
@@ -35,7 +36,7 @@ class Fault:
     name: str
     inject: Inject
     times: int
-    """Blows in one round of the CI-sized run."""
+    """Blows in the one round of the CI-sized run; 0 leaves it to the full one."""
     full_rounds: int
     full_times: int
     guard: str
@@ -156,16 +157,16 @@ async def restart_broker(world: World, times: int) -> None:
     await _flow()
 
 
-async def take_clickhouse_away(world: World, times: int) -> None:
-    """For 8 s each time, with a loader killed meanwhile: it holds a batch that it cannot insert."""
+async def take_clickhouse_away(world: World, times: int, away_s: float = 8.0) -> None:
+    """With a loader killed meanwhile: it holds a batch that it cannot insert."""
     clickhouse, (loader,) = world.clickhouse_engine, world.loaders
     for _ in range(times):
         await _flow()
         clickhouse.hold()
         await world.kill(clickhouse)
-        await asyncio.sleep(4)  # the length of the fault
+        await asyncio.sleep(away_s / 2)  # the length of the fault
         await world.kill(loader)
-        await asyncio.sleep(4)  # the length of the fault
+        await asyncio.sleep(away_s / 2)
         clickhouse.let_go()
         await clickhouse.until_healthy()
         world.mark("ClickHouse is back", clickhouse)
@@ -212,6 +213,7 @@ async def freeze_before_begin(world: World, times: int) -> None:
         await _thaw_after_takeover(world, victim, "begun")
 
 
+AWAY_FOR_A_MINUTE = partial(take_clickhouse_away, away_s=60.0)
 BOTH = "worker's deadline and epoch check"
 """Either alone keeps the results of a stopped worker away."""
 
@@ -228,7 +230,17 @@ FAULTS = (
     Fault("everything restarted in turn (SIGTERM)", restart_everything, 1, 5, 1, "recovery"),
     Fault("broker killed and started again", restart_broker, 1, 5, 2, "recovery"),
     Fault("loader killed (SIGKILL)", kill_loaders, 2, 5, 10, "insert before commit"),
-    Fault("ClickHouse away, loader killed meanwhile", take_clickhouse_away, 1, 5, 1, "insert before commit"),
+    Fault(
+        "ClickHouse away for 8 s, loader killed meanwhile", take_clickhouse_away, 1, 5, 1, "insert before commit"
+    ),
+    Fault(
+        "ClickHouse away for a minute, loader killed meanwhile",
+        partial(take_clickhouse_away, away_s=60.0),
+        0,
+        2,
+        1,
+        "insert before commit",
+    ),
 )
 
 CONTROLS = (

@@ -38,6 +38,7 @@ class Evidence:
         self._kafka = kafka
         self._codec = codec
         self._next: dict[TopicPartition, int] = {}
+        self._consumer: AIOKafkaConsumer | None = None
         self.reads: list[Read] = []
         """In order within a partition."""
 
@@ -71,33 +72,40 @@ class Evidence:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
                     return await self._read_on()
             except KafkaError:
+                await self.close()
                 if time.monotonic() > deadline:
                     raise
 
-    async def _read_on(self) -> None:
-        consumer = AIOKafkaConsumer(
-            *READ_TOPICS,
-            **self._kafka.client_options(),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=50,
-        )
-        try:
-            await consumer.start()
-            remaining = set(consumer.assignment())
-            ends = await consumer.end_offsets(remaining)
-            for partition in remaining:
-                consumer.seek(partition, self._next.get(partition, 0))
-            while remaining := {tp for tp in remaining if await consumer.position(tp) < ends[tp]}:
-                for partition, messages in (await consumer.getmany(*remaining, timeout_ms=100)).items():
-                    for message in messages:
-                        record = await self._decode(partition.topic, message.value)
-                        at_us = message.timestamp * 1000
-                        self.reads.append(Read(record, *partition, message.offset, at_us))
-                    self._next[partition] = messages[-1].offset + 1
-        finally:
+    async def close(self) -> None:
+        """Let go of the broker; the next reading connects again."""
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
             await consumer.stop()
+
+    async def _read_on(self) -> None:
+        consumer = await self._connected()
+        remaining = set(consumer.assignment())
+        ends = await consumer.end_offsets(remaining)
+        while remaining := {tp for tp in remaining if await consumer.position(tp) < ends[tp]}:
+            for partition, messages in (await consumer.getmany(*remaining, timeout_ms=100)).items():
+                for message in messages:
+                    record = await self._decode(partition.topic, message.value)
+                    self.reads.append(Read(record, *partition, message.offset, message.timestamp * 1000))
+                self._next[partition] = messages[-1].offset + 1
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            self._consumer = consumer = AIOKafkaConsumer(
+                *READ_TOPICS,
+                **self._kafka.client_options(),
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+            )
+            await consumer.start()
+            for partition in consumer.assignment():
+                consumer.seek(partition, self._next.get(partition, 0))
+        return self._consumer
 
     async def _decode(self, topic: str, value: bytes) -> Record:
         while True:

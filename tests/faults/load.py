@@ -63,20 +63,24 @@ class Load:
     async def flowing(self) -> AsyncIterator[None]:
         """Submit while the body runs; leaving waits until every request is acknowledged."""
         tenants = tenants_of(self.tag, self.partitions)
-        async with asyncio.TaskGroup() as tasks:
+        submitting: list[asyncio.Task[None]] = []
 
-            async def flow() -> None:
-                while True:
-                    wanted = nth(self.tag, tenants, len(self.wanted))
-                    self.wanted.append(wanted)
-                    tasks.create_task(self._submit(wanted))
-                    await asyncio.sleep(PACE_S)
+        async def flow() -> None:
+            while True:
+                wanted = nth(self.tag, tenants, len(self.wanted))
+                self.wanted.append(wanted)
+                submitting.append(asyncio.create_task(self._submit(wanted)))
+                await asyncio.sleep(PACE_S)
 
-            flowing = tasks.create_task(flow())
-            try:
-                yield
-            finally:
-                flowing.cancel()
+        flowing = asyncio.create_task(flow())
+        try:
+            yield
+            flowing.cancel()
+            await asyncio.wait([flowing])
+            await asyncio.gather(*submitting)
+        finally:
+            for task in (flowing, *submitting):
+                task.cancel()
 
     async def _submit(self, wanted: Wanted) -> None:
         """In doubt it is submitted again under the same request id, which is answered once."""

@@ -204,6 +204,7 @@ async def world(
         engine, settings = await started.enter_async_context(clickhouse(folder))
         registry = await started.enter_async_context(SchemaRegistry(registry_url))
         evidence = Evidence(KafkaSettings(bootstrap_servers=server.bootstrap), Codec(registry))
+        started.push_async_callback(evidence.close)
         made = World(folder, registry_url, server, engine, settings, evidence, guard)
         await _set_up(made)
         wired_worker, wired_streams = server.wired_bootstraps
