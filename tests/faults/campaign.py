@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.building import world
 from tests.faults.catalog import CONTROLS, FAULTS, Control, Fault
 from tests.faults.measures import Measures
 from tests.faults.servers import registry
 from tests.faults.trial import Trial, audit
 from tests.faults.verdict import Verdict
-from tests.faults.world import World, world
+from tests.faults.world import World
 
 CONTROL_SETTLE_S = 20.0
 """How long a control waits for what may never end; with all guards on everything ends sooner."""
 FINDINGS_SHOWN = 20
-CONTROL_ROUNDS = 3
+CONTROL_ROUNDS = 5
 """A guard's absence shows when the blow hits the right moment: so often it may miss."""
 Say = Callable[[str], None]
 

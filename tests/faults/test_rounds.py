@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.building import world
 from tests.faults.campaign import play_control, play_fault
 from tests.faults.catalog import CONTROLS, FAULTS
-from tests.faults.world import world
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tests.faults.catalog import Inject
+from tests.faults.blows import Inject
 from tests.faults.evidence import rows_of
 from tests.faults.load import Load
 from tests.faults.measures import Measures, measure
