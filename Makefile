@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint up down status bench lock clean
+.PHONY: help setup demo test lint up down status bench faults faults-full lock clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: .venv/.ready ## Install what the project needs: system packages, Python packages, broker and registry
 
@@ -29,6 +29,12 @@ status: .venv/.ready ## What runs, where, how big, how far behind
 
 bench: .venv/.ready ## Measure, and print a table of medians
 	@scripts/bench
+
+faults: .venv/.ready ## Kill, stop and cut off whole processes, and count what is lost or doubled (6 minutes)
+	@scripts/faults
+
+faults-full: .venv/.ready ## The same with all rounds: the tables of docs/faults.md
+	@scripts/faults --full
 
 lock: ## Renew constraints.txt (hash-checked pins, no index addresses)
 	@scripts/lock

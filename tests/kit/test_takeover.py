@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -14,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from penstock.errors import RegistryUnreachable
 from penstock_schemas.registry import SchemaRegistry
 from penstock_services.topic_admin import kafka_admin
-from penstock_streams.kit import StageRunner
+from penstock_streams.kit import StageRunner, recovery, task
 from penstock_streams.kit.errors import (
     PartitionCountMismatch,
     PositionLost,
@@ -100,6 +101,51 @@ async def test_a_registry_outage_is_waited_out(make_world: MakeWorld, monkeypatc
         down = False
         await world.wait_for_outputs(3)
     assert await world.dead_letters() == []
+
+
+async def test_a_task_that_is_revoked_while_it_takes_over_ends(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, stopping = await make_world(), asyncio.Event()
+    stop = AIOKafkaConsumer.stop
+
+    async def stop_like_aiokafka(self: AIOKafkaConsumer) -> None:
+        stopping.set()
+        with contextlib.suppress(asyncio.CancelledError):  # as its fetcher does
+            await asyncio.sleep(0.5)
+        await stop(self)
+
+    monkeypatch.setattr(
+        recovery, "AIOKafkaConsumer", type("Slow", (AIOKafkaConsumer,), {"stop": stop_like_aiokafka})
+    )
+    monkeypatch.setattr(task, "CANCEL_AGAIN_S", 3600.0)
+    async with (
+        asyncio.timeout(30),
+        world.codec() as codec,
+        StageRunner([world.stage], world.settings(), codec, kafka=world.kafka),
+    ):
+        await stopping.wait()
+
+
+async def test_a_task_that_swallows_its_cancellation_is_cancelled_again(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, asked = await make_world(), asyncio.Event()
+
+    async def swallowing(*_: object, **__: object) -> int:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        return 0
+
+    monkeypatch.setattr(task, "catch_up", swallowing)
+    monkeypatch.setattr(task, "CANCEL_AGAIN_S", 0.1)
+    async with (
+        asyncio.timeout(30),
+        world.codec() as codec,
+        StageRunner([world.stage], world.settings(), codec, kafka=world.kafka),
+    ):
+        await asked.wait()
 
 
 async def test_what_is_missing_or_unsafe_is_refused_at_start(make_world: MakeWorld) -> None:

@@ -18,7 +18,7 @@ def test_a_queue_whose_name_cannot_be_part_of_a_topic_is_refused(monkeypatch, qu
         WorkerSettings()
 
 
-@pytest.mark.parametrize("setting", ["concurrency", "heartbeat_s", "claim_retry_s"])
+@pytest.mark.parametrize("setting", ["concurrency", "heartbeat_s", "claim_retry_s", "session_timeout_s"])
 def test_nothing_that_must_be_positive_may_be_zero(setting):
     with pytest.raises(InvalidInput, match=setting.upper()):
         WorkerSettings(**{setting: 0})

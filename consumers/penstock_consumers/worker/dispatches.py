@@ -43,7 +43,9 @@ class DispatchReader:
     3. Its offset is committed, never past one whose claim is still open.
     """
 
-    def __init__(self, queue: str, settings: KafkaSettings, outbox: Outbox, pool: SlotPool) -> None:
+    def __init__(
+        self, queue: str, settings: KafkaSettings, outbox: Outbox, pool: SlotPool, session_timeout_s: float
+    ) -> None:
         self._topic = dispatch_topic(queue)
         self._settings = settings
         self._outbox = outbox
@@ -57,9 +59,9 @@ class DispatchReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            session_timeout_ms=10_000,
+            session_timeout_ms=int(session_timeout_s * 1000),
             max_poll_interval_ms=FULL_FOR_MS,
-            heartbeat_interval_ms=3_000,
+            heartbeat_interval_ms=int(session_timeout_s * 1000 / 3),
         )
 
     async def start(self, wait_s: float) -> None:

@@ -21,6 +21,10 @@ class WorkerSettings(Settings):
     """The queues this worker serves; comma-separated in the environment."""
     concurrency: PositiveInt = 4
     """Slot processes; each runs one attempt at a time."""
+    session_timeout_s: Annotated[float, Field(ge=1, le=60)] = 6.0
+    """How long a dead worker stays a member of its queues' groups. While it does, what is dispatched to its
+    partitions waits for the dispatch to be repeated, and a worker that joins makes all wait for it. Brokers refuse
+    less than their `group.min.session.timeout.ms` (6 s by default)."""
     heartbeat_s: PositiveFloat = 5.0
     lease_margin_s: PositiveFloat = 3.0
     """A run is killed this long before its lease could be given to another worker: for clock rates that differ,

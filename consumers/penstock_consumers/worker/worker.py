@@ -99,7 +99,10 @@ class Worker:
         )
         attempts = Attempts(self.worker_id, outbox, claims, self._leases, self._pool, self._store, workspaces)
         feed = LeaseFeed(self.worker_id, self._kafka, outbox)
-        readers = [DispatchReader(queue, self._kafka, outbox, self._pool) for queue in settings.queues]
+        readers = [
+            DispatchReader(queue, self._kafka, outbox, self._pool, settings.session_timeout_s)
+            for queue in settings.queues
+        ]
         self._reading = (feed, *readers)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -56,7 +56,8 @@ async def catch_up(
         consumer.seek(changelog, start)
         return await _apply_until(end, store, consumer, changelog, clock)
     finally:
-        await consumer.stop()
+        # aiokafka swallows a cancellation that comes while it stops: this task would outlive its revocation.
+        await asyncio.shield(consumer.stop())
 
 
 def _start(store: Store, begin: int, end: int, oldest_trusted: int, changelog: TopicPartition) -> int:

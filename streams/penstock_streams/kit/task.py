@@ -60,6 +60,9 @@ from penstock_streams.kit.timers import TimerQueue
 log = logging.getLogger("penstock.streams")
 
 STOP_TIMEOUT_S = 10.0
+CANCEL_AGAIN_S = 6.0
+"""A cancellation that a library swallowed is repeated, or the task would live on and keep this process from
+joining its group again. Longer than the producer takes to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,9 @@ class Task:
                 self._run.cancel()
         except TimeoutError:
             self._run.cancel()
-        await asyncio.wait([self._run])
+        while not (await asyncio.wait([self._run], timeout=CANCEL_AGAIN_S))[0]:
+            log.warning("%s: does not end; cancelling it again", self.name)
+            self._run.cancel()
 
     async def live(self) -> None:
         """Take the partition over and process it until cancelled; raises whatever ends that."""

@@ -1,0 +1,95 @@
+"""The rounds of one fault in one world: the load flows, the fault strikes, everything settles, and is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from tests.faults.blows import Inject
+from tests.faults.evidence import rows_of
+from tests.faults.load import Load
+from tests.faults.measures import Measures, measure
+from tests.faults.verdict import Verdict, all_ended, judge, loaded_ids
+from tests.faults.world import PARTITIONS, World
+
+SETTLE_S = 120.0
+"""How long a load may take to end after its fault; only a violation reaches it."""
+LOADED_S = 30.0
+LOOK_EVERY_S = 0.5
+
+
+class Trial:
+    """Play rounds, then read the verdict over all of them.
+
+    Args:
+        name: in every tenant and request id; new in this world.
+        settle_s: how long a round waits for its load to end; what has not ended by then is lost.
+    """
+
+    def __init__(self, world: World, name: str, settle_s: float = SETTLE_S) -> None:
+        self._world = world
+        self._name = name
+        self._settle_s = settle_s
+        self._loads: list[Load] = []
+        self.measures = Measures()
+        world.evidence.forget()
+
+    async def play(self, inject: Inject, times: int) -> None:
+        """One round."""
+        world, first_mark = self._world, len(self._world.marks)
+        async with world.client() as client:
+            load = Load(client, f"{self._name}-r{len(self._loads)}", PARTITIONS)
+            self._loads.append(load)
+            async with load.flowing():
+                await inject(world, times)
+        await self._reading_until(lambda: all_ended(load.wanted, world.evidence.reads), self._settle_s)
+        await self._until_loaded(load)
+        self.measures.add(measure(world.evidence.reads, world.marks[first_mark:], load.submitted_s))
+
+    async def verdict(self) -> Verdict:
+        """Over everything played so far: what was right after a round may have been doubled since."""
+        wanted = [each for load in self._loads for each in load.wanted]
+        await self._world.evidence.read_on()
+        rows = await rows_of(self._world.clickhouse, sorted({each.tenant for each in wanted}))
+        return judge(wanted, self._world.evidence.reads, rows)
+
+    @property
+    def attempts_lost(self) -> int:
+        """Attempts that were taken away from their workers: whether the fault struck what it should."""
+        return Counter(type(read.record).__name__ for read in self._world.evidence.reads)["AttemptLost"]
+
+    async def _until_loaded(self, load: Load) -> None:
+        tenants = sorted({wanted.tenant for wanted in load.wanted})
+
+        async def loaded() -> bool:
+            rows = await rows_of(self._world.clickhouse, tenants)
+            return loaded_ids(load.wanted, self._world.evidence.reads) <= rows.keys()
+
+        await self._reading_until(loaded, LOADED_S)
+
+    async def _reading_until(
+        self, holds: Callable[[], bool] | Callable[[], Awaitable[bool]], within_s: float
+    ) -> None:
+        """Read on until something holds; what does not by then is for the verdict to say."""
+        ends = time.monotonic() + within_s
+        while time.monotonic() < ends:
+            await self._world.evidence.read_on()
+            found = holds()
+            if await found if isinstance(found, Awaitable) else found:
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def audit(world: World) -> tuple[int, str]:
+    """`penstock audit`; its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "penstock", "audit", "--wait", "30"),
+        env=world.environment(world.broker.bootstrap),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return await process.wait(), said.decode(errors="replace")

@@ -1,0 +1,142 @@
+"""Our own processes without one guard, for controls: `python -m tests.faults.unguarded GUARD COMMAND`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+GUARDS = (
+    "lease expiry",
+    "epoch check",
+    "worker's deadline and epoch check",
+    "recovery",
+    "fencing",
+    "insert before commit",
+)
+
+
+def switch_off(guard: str) -> None:
+    """Replace the guard's code in this process."""
+    match guard:
+        case "lease expiry":
+            _nothing_expires()
+        case "epoch check":
+            _whoever_finishes_first_or_later()
+        case "worker's deadline and epoch check":  # either alone keeps a stopped worker's results away
+            _workers_keep_expired_leases()
+            _whoever_finishes_first_or_later()
+        case "recovery":
+            _stores_are_trusted()
+        case "fencing":
+            _every_process_its_own_transactional_id()
+        case "insert before commit":
+            _offsets_first()
+        case _:
+            raise ValueError(f"no guard {guard!r}; there are: {', '.join(GUARDS)}")
+
+
+def _nothing_expires() -> None:
+    """A lease lives for ever, so nobody notices that its worker died."""
+    from penstock_streams.executions.decide import Executions
+    from penstock_streams.kit import Decision
+
+    def expire(self: Executions, rows: Any, worker_id: str, now: int) -> Decision:
+        return Decision()
+
+    Executions._expire = expire  # type: ignore[method-assign]
+
+
+def _whoever_finishes_first_or_later() -> None:
+    """Every reported result is accepted: epoch, holder and state are not compared."""
+    import msgspec
+
+    from penstock_streams.executions import model as m
+    from penstock_streams.executions.decide import Executions
+
+    finish_guarded, end_guarded = Executions._finish, Executions._end
+
+    class Agreeing:
+        """Rows that say of any execution that it is running as reported."""
+
+        def __init__(self, rows: Any, finish: Any) -> None:
+            self._rows, self._finish = rows, finish
+
+        def get(self, key: str, kind: type[Any]) -> Any:
+            row = self._rows.get(key, kind)
+            if isinstance(row, m.Execution):
+                finish = self._finish
+                return msgspec.structs.replace(
+                    row, state="running", epoch=finish.epoch, worker_id=finish.worker_id
+                )
+            return row
+
+    def finish(self: Executions, rows: Any, record: Any, now: int) -> Any:
+        if record.status != "completed":
+            return finish_guarded(self, rows, record, now)
+        return finish_guarded(self, Agreeing(rows, record), record, now)  # type: ignore[arg-type]
+
+    def end(self: Executions, execution: Any, event: Any, status: str, now: int, decision: Any) -> None:
+        end_guarded(self, execution, event, status, now, decision)
+        decision.deletes.remove(m.assignment_key(event.execution_id))  # another result may still come
+
+    Executions._finish, Executions._end = finish, end  # type: ignore[method-assign]
+
+
+def _workers_keep_expired_leases() -> None:
+    """A worker goes on with runs whose leases it could not renew in time."""
+    from penstock_consumers.worker.attempts import Attempts
+
+    def lose_nothing(self: Attempts) -> None:
+        return None
+
+    Attempts.lose_expired = lose_nothing  # type: ignore[method-assign]
+
+
+def _stores_are_trusted() -> None:
+    """A task starts from its local store as it is."""
+    from penstock_streams.kit import task
+
+    async def no_catch_up(*_: object, **__: object) -> int:
+        return 0
+
+    setattr(task, "catch_up", no_catch_up)  # noqa: B010
+
+
+def _every_process_its_own_transactional_id() -> None:
+    """A new owner's producer fences nobody."""
+    from penstock_streams.kit.producer import TransactionalProducer
+
+    start = TransactionalProducer.start
+
+    async def unfenced(self: TransactionalProducer) -> None:
+        self._options["transactional_id"] = f"{self.transactional_id}-{os.getpid()}"
+        await start(self)
+
+    TransactionalProducer.start = unfenced  # type: ignore[method-assign]
+
+
+def _offsets_first() -> None:
+    """The loader commits a batch and then inserts it."""
+    from penstock_consumers.loader.loader import Loader
+
+    load_guarded = Loader._load
+
+    async def load(self: Loader, batch: Any, consumer: Any, producer: Any) -> None:
+        await consumer.commit(batch.next_offsets)
+        await load_guarded(self, batch, consumer, producer)
+
+    Loader._load = load  # type: ignore[method-assign]
+
+
+def main() -> None:
+    guard, command = sys.argv[1:]
+    switch_off(guard)
+    from penstock.cli import main as run
+
+    sys.argv = ["penstock", command]
+    run()
+
+
+if __name__ == "__main__":
+    main()
