@@ -31,7 +31,7 @@ repeated hint is not claimed again. A grant still on its way would answer that c
 back or lost meanwhile; and a second run of one attempt would report its calls under the ids of the first."""
 CLAIM_LINGER_S = 2.0
 """How long a draining worker waits for answers to its open claims, to hand their leases back."""
-WARNING_S = 1.0
+WARNING_S = 0.5
 """How long agents have between `cancelled` and the end of a drain, to report what they used."""
 
 

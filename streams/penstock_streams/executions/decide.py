@@ -255,8 +255,8 @@ class Executions:
                 self._end_cancelled(rows, lease.execution_id, execution, 0, now, decision)
                 continue
             work = _work(rows, lease.execution_id)
-            if execution.attempts < work.max_attempts:
-                self._retry_later(execution, lease.execution_id, now, decision)
+            if execution.attempts < work.max_attempts:  # at once: it has waited for the whole lease
+                self._dispatch(work, _next_attempt(execution), now, decision)
                 continue
             failed = r.ExecutionFailed(
                 **work.identity(),

@@ -20,7 +20,7 @@ class LeaseTimes:
     claimed_within_us: int = DAY_US
     """An attempt that no worker of its queue has claimed for this long fails the execution."""
     retry_first_us: int = 1 * SECOND_US
-    """A lost or retryable attempt is dispatched again after this, then after twice as long."""
+    """An attempt that failed retryably is dispatched again after this, then after twice as long."""
     retry_most_us: int = 60 * SECOND_US
     deadline_slack_us: int = 2 * SECOND_US
     """The worker ends a run at its deadline and knows `last_seq`; executions waits this much longer for it."""
