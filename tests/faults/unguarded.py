@@ -95,12 +95,12 @@ def _workers_keep_expired_leases() -> None:
 
 def _stores_are_trusted() -> None:
     """A task starts from its local store as it is."""
-    from penstock_streams.kit import task
+    from penstock_streams.kit import runner
 
     async def no_catch_up(*_: object, **__: object) -> int:
         return 0
 
-    setattr(task, "catch_up", no_catch_up)  # noqa: B010
+    setattr(runner, "catch_up", no_catch_up)  # noqa: B010
 
 
 def _every_process_its_own_transactional_id() -> None:

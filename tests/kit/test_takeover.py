@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from penstock.errors import RegistryUnreachable
 from penstock_schemas.registry import SchemaRegistry
 from penstock_services.topic_admin import kafka_admin
-from penstock_streams.kit import StageRunner, recovery, task
+from penstock_streams.kit import StageRunner, recovery, runner, task
 from penstock_streams.kit.errors import (
     PartitionCountMismatch,
     PositionLost,
@@ -138,7 +138,7 @@ async def test_a_task_that_swallows_its_cancellation_is_cancelled_again(
             await asyncio.sleep(3600)
         return 0
 
-    monkeypatch.setattr(task, "catch_up", swallowing)
+    monkeypatch.setattr(runner, "catch_up", swallowing)
     monkeypatch.setattr(task, "CANCEL_AGAIN_S", 0.1)
     async with (
         asyncio.timeout(30),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from penstock_streams.kit import producer, run_stages, task
+from penstock_streams.kit import producer, run_stages, runner
 from tests.kit.world import World
 
 
@@ -30,7 +30,7 @@ def without(guard: str) -> None:
             async def no_catch_up(*_: object, **__: object) -> int:
                 return 0
 
-            setattr(task, "catch_up", no_catch_up)  # noqa: B010
+            setattr(runner, "catch_up", no_catch_up)  # noqa: B010
 
 
 async def main(bootstrap: str, registry_url: str, folder: str, partitions: int, world_id: str, guard: str) -> None:

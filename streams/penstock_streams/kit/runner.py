@@ -22,6 +22,7 @@ from penstock_streams.kit.errors import PartitionCountMismatch
 from penstock_streams.kit.grace import check_grace
 from penstock_streams.kit.inputs import TaskInputs
 from penstock_streams.kit.producer import BATCH_BYTES, TransactionalProducer
+from penstock_streams.kit.recovery import catch_up
 from penstock_streams.kit.settings import StreamsSettings
 from penstock_streams.kit.store import MemoryStore, RocksStore, Store
 from penstock_streams.kit.task import Task, TaskParts
@@ -182,6 +183,7 @@ class StageRunner:
             client_options=options,
             committed=self._committed,
             clock=self._clock,
+            recover=catch_up,
         )
         return Task(parts, running=self._freeze_once_all_run)
 

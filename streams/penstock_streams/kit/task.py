@@ -42,7 +42,6 @@ from penstock_streams.kit.intake import Arrived, Intake
 from penstock_streams.kit.metrics import count_batch
 from penstock_streams.kit.positions import check_range, starting_position
 from penstock_streams.kit.producer import TransactionalProducer
-from penstock_streams.kit.recovery import catch_up
 from penstock_streams.kit.rows import (
     POSITION_KEY,
     TIMER_PREFIX,
@@ -79,10 +78,10 @@ class TaskParts:
     committed: Callable[[], Awaitable[Mapping[TopicPartition, int]]]
     """Asks for the group's committed offsets."""
     clock: Callable[[], int]
+    recover: Callable[..., Awaitable[int]]
+    """Brings the store up to its changelog: `recovery.catch_up`."""
     monotonic: Callable[[], float] = time.monotonic
     """Seconds; what a new owner's grace is measured on."""
-    recover: Callable[..., Awaitable[int]] = catch_up
-    """Brings the store up to its changelog; see `recovery.catch_up`."""
 
 
 class Task:
