@@ -34,7 +34,7 @@ from penstock_services.clickhouse import connect
 
 SLOTS = 16
 LATENCY_RUNS, CANCELLED_RUNS = 100, 40
-TENANTS, RUNS = 8, 3_000
+TENANTS, RUNS = 8, 6_000
 MODEL = "claude-3-haiku"
 
 
@@ -112,7 +112,7 @@ async def runs_per_s(round_number: int) -> float:
             rows = await asyncio.to_thread(clickhouse.query, query, parameters={"t": tenants})
             if rows.result_rows[0] == (RUNS, RUNS):
                 return RUNS / (time.perf_counter() - began)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
 
 
 async def measure(rounds: int) -> Table:
