@@ -16,6 +16,8 @@ MAX_INLINE_BYTES = 32 * 1024
 """Largest payload carried inline between our own processes; above it travels a PayloadRef."""
 MAX_REQUEST_INPUT_BYTES = 256 * 1024
 """Largest input a request from outside may carry inline."""
+MAX_CANCEL_REASON_CHARS = 500
+"""Of a CancelExecution; accounts cuts what is longer."""
 
 DAY_S = 86_400
 Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from penstock.errors import InvalidInput
 from penstock_schemas.records import SYSTEM_TENANT
 from penstock_schemas.records.base import Id, Name, TenantId
-from penstock_schemas.topics import DEFAULT_QUEUE
+from penstock_schemas.topics import DEFAULT_QUEUE, MAX_CANCEL_REASON_CHARS
 
 SHOWN_CHARACTERS = 60
 """Of a refused value in an error message; a 10 kB tenant id should not fill the screen."""
@@ -68,7 +68,7 @@ class CancelArguments(Arguments):
 
     execution_id: CallerId
     tenant: CallerTenant | None = None
-    reason: Annotated[Text, Field(max_length=500)] = ""
+    reason: Annotated[Text, Field(max_length=MAX_CANCEL_REASON_CHARS)] = ""
 
 
 class UsageArguments(Arguments):

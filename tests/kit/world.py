@@ -77,9 +77,7 @@ class World:
         await apply_topics(self.kafka, self.topics, self.partitions)
         await apply_topics(self.kafka, [DEAD_LETTERS], DEAD_LETTER_PARTITIONS)
         async with SchemaRegistry(self.registry_url) as registry:
-            for each in (*self.topics, DEAD_LETTERS):
-                for record in each.records:
-                    await registry.register(each, record)
+            await registry.register_all((*self.topics, DEAD_LETTERS))
 
     def settings(self, **changed: Any) -> StreamsSettings:
         values: dict[str, Any] = {"app_id": self.id, "store": "memory", "data_dir": self.folder}

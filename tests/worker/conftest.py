@@ -36,9 +36,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory, registry_url: str) 
     async with own_kafka(folder) as kafka, SchemaRegistry(registry_url) as registry:
         settings = KafkaSettings(bootstrap_servers=kafka.bootstrap)
         await apply_topics(settings, topics, 3)
-        for topic in topics:
-            for record_type in topic.records:
-                await registry.register(topic, record_type)
+        await registry.register_all(topics)
         yield Platform(settings, RegistrySettings(url=registry_url), Codec(registry), folder / "artifacts")
 
 

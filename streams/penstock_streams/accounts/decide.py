@@ -27,8 +27,6 @@ from penstock_streams.accounts.validation import (
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
 from penstock_streams.work import Work
 
-MAX_CANCEL_REASON_CHARS = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
@@ -98,7 +96,7 @@ class Accounts:
         answer = rows.get(key, m.Answer)
         if answer is None or answer.tenant_id != cancel.tenant_id:  # another tenant's does not exist for this one
             return _not_cancelled(cancel, "unknown_execution", "this tenant has no such execution, or forgot it")
-        reason = cancel.reason[:MAX_CANCEL_REASON_CHARS]
+        reason = cancel.reason[: topics.MAX_CANCEL_REASON_CHARS]
         match answer.state:
             case "queued":
                 return cancel_queued(rows, cancel.tenant_id, answer, reason, event.timestamp + ANSWERS_KEPT_US)

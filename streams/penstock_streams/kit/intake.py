@@ -52,34 +52,35 @@ class Intake:
         self._partitions = partitions
         self._partition = partition
         self._codec = codec
-        self._prepare = prepare
+        self._prepare: Mapping[type, Prepare] = prepare
         self._waiting = waiting
 
     async def admit(self, raws: list[InputRecord]) -> list[Arrived]:
         """All of `raws`, in their order; waits while the registry or what `prepare` needs is down."""
-        return [self._at_once(raw) or await self._admit(raw) for raw in raws]
+        admitted: list[Arrived] = []
+        for raw in raws:
+            arrived = self._at_once(raw) or await self._admit(raw)
+            if arrived.home == self._partition and (prepare := self._prepare.get(type(arrived.record))):
+                arrived = await self._prepared(prepare, arrived)
+            admitted.append(arrived)
+        return admitted
 
     def _at_once(self, raw: InputRecord) -> Arrived | None:
-        """The ordinary case, without a coroutine per record: a sound record with nothing to prepare."""
+        """The ordinary case, a sound record of a known schema, without a coroutine per record."""
         try:
             record = self._codec.decode(raw.topic, raw.value)
-            home = self._inputs[raw.topic].partition_of(record, self._partitions)
+            return Arrived(raw, self._inputs[raw.topic].partition_of(record, self._partitions), record)
         except Exception:
             return None
-        return None if type(record) in self._prepare else Arrived(raw, home, record)
 
     async def _admit(self, raw: InputRecord) -> Arrived:
-        home = self._partition
         try:
             record = await self._decode(raw)
-            home = self._inputs[raw.topic].partition_of(record, self._partitions)
-            if home == self._partition and (prepare := self._prepare.get(type(record))):
-                record = await self._prepared(prepare, record)
+            return Arrived(raw, self._inputs[raw.topic].partition_of(record, self._partitions), record)
         except MemoryError:  # says nothing about the record
             raise
         except Exception as exc:
-            return Arrived(raw, home, exc)
-        return Arrived(raw, home, record)
+            return Arrived(raw, self._partition, exc)
 
     async def _decode(self, raw: InputRecord) -> Record:
         while True:
@@ -90,16 +91,21 @@ class Intake:
                 await self._codec.load_schema(missing.schema_id)
                 self._waiting(None)
 
-    async def _prepared(self, prepare: Prepare, record: Record) -> Record:
+    async def _prepared(self, prepare: Prepare, arrived: Arrived) -> Arrived:
+        assert isinstance(arrived.record, Record)
         pause_s = 0.1
         while True:
             try:
-                prepared = await prepare(record)
+                prepared = await prepare(arrived.record)
             except Unreachable as exc:
                 log.warning("%s; trying again in %.1f s", exc, pause_s)
                 self._waiting(str(exc))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            except MemoryError:
+                raise
+            except Exception as exc:
+                return Arrived(arrived.raw, arrived.home, exc)
             else:
                 self._waiting(None)
-                return prepared
+                return Arrived(arrived.raw, arrived.home, prepared)

@@ -62,9 +62,7 @@ async def kafka(tmp_path_factory: pytest.TempPathFactory, registry_url: str) -> 
         settings = KafkaSettings(bootstrap_servers=broker.bootstrap)
         topics = [TOPICS[name] for name in LOADED_TOPICS]
         await apply_topics(settings, topics, PARTITIONS)
-        for topic in topics:
-            for record_type in topic.records:
-                await registry.register(topic, record_type)
+        await registry.register_all(topics)
         codec = Codec(registry)
         await codec.prepare_writers(topics)
         producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
