@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 from penstock_schemas.records import RecordUsage, UsageCharged, UsageQuarantined
-from penstock_services.pricing import Price, PriceList
+from penstock_services.pricing import Price
 from penstock_services.topic_reader import Read
 
 Key = tuple[str, str]
@@ -70,7 +70,11 @@ class Sources:
 
 
 def recount(
-    month: str, sources: Sources, ledger: Iterable[LedgerLine], bills: Mapping[str, int], prices: PriceList
+    month: str,
+    sources: Sources,
+    ledger: Iterable[LedgerLine],
+    bills: Mapping[str, int],
+    prices: Mapping[str, Price],
 ) -> Findings:
     """Compare every source of `month` (`YYYY-MM`) with its neighbour.
 
@@ -102,7 +106,7 @@ def _compare_call(
     key: Key,
     copies: Mapping[Coordinates, Read],
     lines: list[UsageCharged | UsageQuarantined],
-    prices: PriceList,
+    prices: Mapping[str, Price],
     findings: Findings,
 ) -> UsageCharged | None:
     """One call: exactly one line, made from a copy that exists, at the right price, in the right month."""
@@ -173,7 +177,7 @@ def _compare_bills(charges: Iterable[UsageCharged], bills: Mapping[str, int], fi
             findings.differences.append(Difference(tenant_id, "", what, expected[tenant_id], found))
 
 
-def _cost(usage: object, prices: PriceList) -> int | None:
+def _cost(usage: object, prices: Mapping[str, Price]) -> int | None:
     """Nano-USD by decimal arithmetic; None where there is no price."""
     assert isinstance(usage, RecordUsage)
     price: Price | None = prices.get(usage.model)

@@ -6,9 +6,10 @@ have no prompt cache, so their cache buckets cost what input costs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
-from penstock_services.pricing.price import NANOUSD_PER_USD, Price, PriceList
+from penstock_services.pricing.price import NANOUSD_PER_USD, Price
 
 _USD_PER_MTOK = {
     #                   input  cache read  cache write  output
@@ -22,8 +23,8 @@ LIST_VERSION = "builtin-1"
 
 
 def _price(model: str, usd: tuple[str, str, str, str]) -> Price:
-    nanousd = [int(Decimal(amount) * NANOUSD_PER_USD) for amount in usd]
-    return Price(model, f"{LIST_VERSION}/{model}", *nanousd)
+    input_, cache_read, cache_write, output = (int(Decimal(amount) * NANOUSD_PER_USD) for amount in usd)
+    return Price(model, f"{LIST_VERSION}/{model}", input_, cache_read, cache_write, output)
 
 
-BUILTIN_PRICES: PriceList = {model: _price(model, usd) for model, usd in _USD_PER_MTOK.items()}
+BUILTIN_PRICES: Mapping[str, Price] = {model: _price(model, usd) for model, usd in _USD_PER_MTOK.items()}

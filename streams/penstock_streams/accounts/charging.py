@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from penstock_schemas.records import RecordUsage, UsageCharged, UsageQuarantined
-from penstock_services.pricing import PriceList, Tokens, cost_nanousd
+from penstock_services.pricing import Tokens, cost_nanousd
+from penstock_streams.accounts.policy import Policy
+from penstock_streams.accounts.prices import price_at
 from penstock_streams.accounts.validation import CLOCK_AHEAD_US, CLOCK_BEHIND_US
-from penstock_streams.kit import Event
+from penstock_streams.kit import Event, Rows
 from penstock_streams.timing import month_start_us, period_of
 
 MAX_CALL_TOKENS = 10**12
 """Per bucket and call; above it the number is a mistake, and a bill with it would be one too."""
 
 
-def accounting_period(occurred_us: int, received_us: int) -> str:
-    """The month a call is billed in: when it happened if the clock is credible, else when it arrived."""
+def accounted_at_us(occurred_us: int, received_us: int) -> int:
+    """The moment that decides a call's month and price: when it happened if the clock is credible, else when it
+    arrived."""
     credible = -CLOCK_BEHIND_US <= occurred_us - received_us <= CLOCK_AHEAD_US
-    return period_of(occurred_us if credible else received_us)
+    return occurred_us if credible else received_us
 
 
 def remembered_until_us(occurred_us: int, received_us: int) -> int:
@@ -23,15 +26,16 @@ def remembered_until_us(occurred_us: int, received_us: int) -> int:
     return month_start_us(max(occurred_us, received_us), 2)
 
 
-def charge(usage: RecordUsage, event: Event, prices: PriceList) -> UsageCharged | UsageQuarantined:
+def charge(rows: Rows, policy: Policy, usage: RecordUsage, event: Event) -> UsageCharged | UsageQuarantined:
     """The ledger line for a report not seen before.
 
     Whatever cannot be charged now is quarantined, never dropped and never charged at $0.
     """
+    at_us = accounted_at_us(usage.occurred_at, event.timestamp)
     call = usage.model_dump(exclude={"event_id", "occurred_at"})
     call |= {
         "occurred_at": usage.occurred_at,
-        "period": accounting_period(usage.occurred_at, event.timestamp),
+        "period": period_of(at_us),
         "usage_topic": event.topic,
         "usage_partition": event.partition,
         "usage_offset": event.offset,
@@ -41,7 +45,7 @@ def charge(usage: RecordUsage, event: Event, prices: PriceList) -> UsageCharged 
         return UsageQuarantined(**call, reason="too_old", detail=detail)
     if problem := _problem_with_counts(usage):
         return UsageQuarantined(**call, reason="invalid_usage", detail=problem)
-    price = prices.get(usage.model)
+    price = price_at(rows, policy, usage.model, at_us)
     if price is None:
         detail = f"model {usage.model[:80]!r} has no price; see: penstock prices list"
         return UsageQuarantined(**call, reason="unknown_model", detail=detail)

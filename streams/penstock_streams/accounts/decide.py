@@ -150,7 +150,7 @@ class Accounts:
         key = m.counted_key(usage.tenant_id, usage.usage_id)
         if rows.get(key, m.Counted):
             return Decision()
-        line = charge(usage, event, self.policy.prices)
+        line = charge(rows, self.policy, usage, event)
         return Decision(
             puts={key: m.Counted(line.period)},
             outputs=[Output(topics.ACCOUNTS_EVENTS, line)],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from penstock_streams.kit import Row
 from penstock_streams.work import Work
 
@@ -51,7 +53,27 @@ class Counted(Row, frozen=True, tag="counted"):
     period: str
 
 
-ROW_TYPES = (Tenant, Answer, Waiting, Counted)
+class PriceVersion(msgspec.Struct, frozen=True, array_like=True):
+    """An operator's price of one model from one moment on; nano-USD, microseconds."""
+
+    effective_from: int
+    version: str
+    input_nanousd_per_mtok: int
+    cache_read_nanousd_per_mtok: int
+    cache_write_nanousd_per_mtok: int
+    output_nanousd_per_mtok: int
+    tool_call_nanousd: int
+    cpu_second_nanousd: int
+    gb_second_nanousd: int
+
+
+class Prices(Row, frozen=True, tag="prices"):
+    """Every price the operator ever listed for one model name, by effective date."""
+
+    versions: tuple[PriceVersion, ...]
+
+
+ROW_TYPES = (Tenant, Answer, Waiting, Counted, Prices)
 
 
 def tenant_key(tenant_id: str) -> str:
@@ -73,3 +95,7 @@ def release_name(tenant_id: str) -> str:
 
 def counted_key(tenant_id: str, usage_id: str) -> str:
     return f"counted/{tenant_id}/{usage_id}"
+
+
+def price_key(model: str) -> str:
+    return f"price/{model}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from penstock_schemas.topics import DEFAULT_QUEUE
-from penstock_services.pricing import BUILTIN_PRICES, PriceList
+from penstock_services.pricing.published import PublishedPrices, published_prices
 from penstock_streams.timing import DAY_US
 
 ANSWERS_KEPT_US = 7 * DAY_US
@@ -41,5 +41,7 @@ class Policy:
     default_tier: str | None = "free"
     """Tier of a tenant nobody configured; None rejects it as `unknown_tenant`."""
     queues: frozenset[str] = frozenset({DEFAULT_QUEUE})
-    prices: PriceList = field(default_factory=lambda: BUILTIN_PRICES)
-    """Prices by model name; usage of a model without one is quarantined."""
+    prices: PublishedPrices = field(default_factory=published_prices)
+    """Prices that need no operator; the operator's own, in rows, come before them."""
+    fallback_model: str | None = None
+    """Usage of a model without a price is charged as this one; None quarantines it."""

@@ -13,7 +13,9 @@ from penstock_services.audit.recount import LedgerLine, Sources, recount
 from penstock_services.pricing import BUILTIN_PRICES
 from penstock_services.topic_reader import Read
 from penstock_streams.accounts.charging import charge
+from penstock_streams.accounts.policy import Policy
 from penstock_streams.kit import Event
+from tests.streams.partition import Partition
 
 MONTH, NOW = "2026-09", 1_790_000_000_000_000
 TOPIC = "penstock.accounts.commands.v1"
@@ -28,7 +30,8 @@ def reported(number: int, tokens: int = 1000, **fields) -> Read:
 
 
 def line_for(read: Read) -> UsageCharged:
-    line = charge(read.record, Event(read.record, read.topic, read.partition, read.offset, NOW), BUILTIN_PRICES)
+    event = Event(read.record, read.topic, read.partition, read.offset, NOW)
+    line = charge(Partition(None), Policy(), read.record, event)
     return line.model_copy(update={"event_id": f"line-{read.record.usage_id}"})
 
 
