@@ -63,7 +63,7 @@ ACCOUNTS_REQUESTS = Topic(
     stage="accounts",
     kind="requests",
     routing_field="tenant_id",
-    records=(r.RequestExecution, r.CancelExecution, r.RecordUsage),
+    records=(r.RequestExecution, r.CancelExecution, r.RecordUsage, r.CheckBudget),
     writers=("upstream", "accounts"),
     retention_s=7 * DAY_S,
 )
@@ -72,7 +72,7 @@ ACCOUNTS_COMMANDS = Topic(
     stage="accounts",
     kind="commands",
     routing_field="tenant_id",
-    records=(r.ConfigureTenant, r.RecordUsage, r.SettleExecution),
+    records=(r.ConfigureTenant, r.ConfigureUser, r.StartCall, r.RecordUsage, r.SettleExecution),
     writers=("operator", "accounts", "executions", "worker"),
     retention_s=400 * DAY_S,  # audit recounts a year of bills from RecordUsage
 )
@@ -81,7 +81,16 @@ ACCOUNTS_EVENTS = Topic(
     stage="accounts",
     kind="events",
     routing_field="tenant_id",
-    records=(r.TenantConfigured, r.UsageCharged, r.UsageQuarantined),
+    records=(
+        r.TenantConfigured,
+        r.UserConfigured,
+        r.BudgetChecked,
+        r.BudgetThresholdReached,
+        r.UsageCharged,
+        r.UsageQuarantined,
+        r.UsageUnresolved,
+        r.SpendWasted,
+    ),
     writers=("accounts",),
     retention_s=400 * DAY_S,
 )

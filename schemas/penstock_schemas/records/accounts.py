@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from penstock_schemas.records.base import Epoch, Id, Int32, Int64, Name, PayloadRef, Record
+from penstock_schemas.records.base import Epoch, Id, Int32, Int64, Micros, Name, PayloadRef, Record
 
 NAMESPACE_V1 = "penstock.accounts.v1"
 
@@ -32,6 +32,8 @@ class RequestExecution(Record):
     max_attempts: Int32 | None = None
     queue: str = "agents-default"
     metadata: dict[str, str] = Field(default_factory=dict)
+    reserve_tokens: Int64 | None = None
+    """Tokens of all kinds to reserve for all calls and attempts; null reserves for one call."""
 
 
 class CancelExecution(Record):
@@ -53,6 +55,32 @@ class ConfigureTenant(Record):
     concurrency: Int32 | None = None
     queue_limit: Int32 | None = None
     suspended: bool = False
+    monthly_tokens: Int64 | None = None
+    """Null is without limit, as is a null below."""
+    monthly_nanousd: Int64 | None = None
+    hard_budget: bool = True
+    """Refuse what does not fit; otherwise it runs, and is reported as overspent."""
+
+
+class ConfigureUser(Record):
+    """Operator: a budget of one user within their tenant's. Nulls are without limit."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    user_id: Id
+    monthly_tokens: Int64 | None = None
+    monthly_nanousd: Int64 | None = None
+    hard_budget: bool = True
+
+
+class CheckBudget(Record):
+    """Ask whether a run of this size would be admitted now. Reserves nothing."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    user_id: str | None = None
+    model: str | None = None
+    tokens: Int64
 
 
 class SettleExecution(Record):
@@ -74,6 +102,54 @@ class TenantConfigured(Record):
     concurrency: Int32
     queue_limit: Int32
     suspended: bool
+    monthly_tokens: Int64 | None = None
+    monthly_nanousd: Int64 | None = None
+    hard_budget: bool = True
+
+
+class UserConfigured(Record):
+    """A user's budget, as it is in force from now on."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    user_id: str
+    monthly_tokens: Int64 | None = None
+    monthly_nanousd: Int64 | None = None
+    hard_budget: bool = True
+
+
+class BudgetChecked(Record):
+    """The answer to CheckBudget, true at the moment it was given."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    asked_event_id: str
+    """`event_id` of the CheckBudget."""
+    user_id: str | None = None
+    admitted: bool
+    reason: str = ""
+    """As of an ExecutionRejected."""
+    detail: str = ""
+    tokens_left: Int64 | None = None
+    """What a new run may reserve, the tighter one of tenant and user; negative where overspent, null unlimited."""
+    nanousd_left: Int64 | None = None
+    resets_at: Micros
+    """When the month's spending starts at 0 again."""
+
+
+class BudgetThresholdReached(Record):
+    """Spending of this month reached 50, 80 or 100 % of a limit."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    user_id: str | None = None
+    """Whose limit; null is the tenant's own."""
+    period: str
+    unit: str
+    """`tokens` or `nanousd`."""
+    percent: Int32
+    spent: Int64
+    budget: Int64
 
 
 class ProviderCall(Record):
@@ -101,11 +177,57 @@ class RecordUsage(ProviderCall):
     NAMESPACE: ClassVar[str] = NAMESPACE_V1
 
 
+class StartCall(Record):
+    """Worker: a provider call is about to be made. Acknowledged before it is, so that no call goes unseen."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    usage_id: Id
+    execution_id: Id
+    epoch: Epoch
+    call_seq: Int32
+    model: Id
+    cap_tokens: Int64
+    """The most the call may use, of all kinds."""
+
+
+class UsageUnresolved(Record):
+    """A call whose report never came, and whose execution has ended: what it may have cost stays reserved."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    usage_id: Id
+    execution_id: Id
+    epoch: Epoch
+    call_seq: Int32
+    user_id: str | None = None
+    agent_type: str = ""
+    model: Id
+    cap_tokens: Int64
+    reserved_tokens: Int64
+    reserved_nanousd: Int64
+
+
+class SpendWasted(Record):
+    """What an ended execution spent in attempts whose result was not accepted; on the bill already."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    execution_id: Id
+    user_id: str | None = None
+    agent_type: str = ""
+    period: str
+    tokens: Int64
+    cost_nanousd: Int64
+
+
 class UsageCharged(ProviderCall):
     """One ledger line: one call, one price, one rounding. `event_id` is the line_id."""
 
     NAMESPACE: ClassVar[str] = NAMESPACE_V1
 
+    wasted: bool = False
+    """Reported after its execution ended with the result of another attempt, or with none."""
     cost_nanousd: Int64
     price_version: str
     period: str

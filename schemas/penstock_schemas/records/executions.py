@@ -33,6 +33,8 @@ class Work(ExecutionRecord):
     timeout_s: Int32
     queue: str = "agents-default"
     metadata: dict[str, str] = Field(default_factory=dict)
+    reserved_tokens: Int64 | None = None
+    """What all calls of all attempts together may use, of all kinds; null is without limit."""
 
 
 class StartExecution(Work):
@@ -115,6 +117,8 @@ class ExecutionAdmitted(LifecycleEvent):
     tier: str
     timeout_s: Int32
     max_attempts: Int32
+    reserved_tokens: Int64 = 0
+    reserved_nanousd: Int64 = 0
 
 
 class ExecutionQueued(LifecycleEvent):
