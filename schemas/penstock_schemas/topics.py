@@ -20,6 +20,8 @@ MAX_CANCEL_REASON_CHARS = 500
 """Of a CancelExecution; accounts cuts what is longer."""
 
 DAY_S = 86_400
+ROUTED_BY_PARTITION = frozenset({r.Heartbeat, r.ListPrice, r.PriceListed, r.PriceRefused})
+"""Records that say themselves which partition they are for."""
 Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]
 Principal = Literal["upstream", "operator", "accounts", "executions", "worker", "loader"]
 
@@ -45,7 +47,7 @@ class Topic:
     def partition_of(self, record: r.Record, partitions: int) -> int:
         """The partition `record` belongs to. Pure in the record's value."""
         kind = type(record)  # isinstance on pydantic models costs ten times as much
-        if kind is r.Heartbeat:
+        if kind in ROUTED_BY_PARTITION:
             return int(record.partition) % partitions  # type: ignore[attr-defined]
         home = partition_for(getattr(record, self.routing_field), partitions)
         if kind is not r.ExecutionDispatched:
@@ -55,7 +57,7 @@ class Topic:
 
     def routing_key(self, record: r.Record) -> str:
         """The routing key as text: also the record's Kafka key, for readers' convenience only."""
-        return str(getattr(record, "partition" if type(record) is r.Heartbeat else self.routing_field))
+        return str(getattr(record, "partition" if type(record) in ROUTED_BY_PARTITION else self.routing_field))
 
 
 ACCOUNTS_REQUESTS = Topic(
@@ -72,7 +74,7 @@ ACCOUNTS_COMMANDS = Topic(
     stage="accounts",
     kind="commands",
     routing_field="tenant_id",
-    records=(r.ConfigureTenant, r.ConfigureUser, r.StartCall, r.RecordUsage, r.SettleExecution),
+    records=(r.ConfigureTenant, r.ConfigureUser, r.ListPrice, r.StartCall, r.RecordUsage, r.SettleExecution),
     writers=("operator", "accounts", "executions", "worker"),
     retention_s=400 * DAY_S,  # audit recounts a year of bills from RecordUsage
 )
@@ -86,6 +88,8 @@ ACCOUNTS_EVENTS = Topic(
         r.UserConfigured,
         r.BudgetChecked,
         r.BudgetThresholdReached,
+        r.PriceListed,
+        r.PriceRefused,
         r.UsageCharged,
         r.UsageQuarantined,
         r.UsageUnresolved,

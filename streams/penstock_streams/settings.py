@@ -23,6 +23,9 @@ class StageSettings(Settings):
     """Worker queues that may be named, comma-separated; each has its own dispatch topic."""
     default_tier: str | None = "free"
     """Tier of tenants nobody configured; `none` rejects them as `unknown_tenant`."""
+    unknown_model: Annotated[str, Field(pattern=r"^(quarantine|fallback:.{1,256})$")] = "quarantine"
+    """What becomes of usage whose model has no price: `quarantine`, until one is listed, or `fallback:<model>`,
+    charged as that model."""
     lease_hold_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """A lease lives this long after the last heartbeat that listed it."""
     claimed_within_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 86_400.0
@@ -41,7 +44,8 @@ class StageSettings(Settings):
         return None if value == "none" else value
 
     def policy(self) -> Policy:
-        return Policy(default_tier=self.default_tier, queues=self.queues)
+        _, _, fallback_model = self.unknown_model.partition(":")
+        return Policy(default_tier=self.default_tier, queues=self.queues, fallback_model=fallback_model or None)
 
     def lease_times(self) -> LeaseTimes:
         return LeaseTimes(

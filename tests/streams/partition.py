@@ -56,6 +56,10 @@ class Partition:
         self.now = end
         return written
 
+    def decide_timer(self, name: str) -> list[Record]:
+        """Fire one timer, whatever else is due."""
+        return self._apply(self.decide(self, TimerDue(name, self.now), self.now))
+
     def all(self, record_type: type[T]) -> list[T]:
         return [record for record in self.written if isinstance(record, record_type)]
 

@@ -37,6 +37,7 @@ PROVIDER_CALL = [
     *_fields(
         INT64, "input_tokens cache_read_tokens cache_write_tokens output_tokens reasoning_tokens usage_offset"
     ),
+    *_fields(INT64, "tool_calls sandbox_cpu_ms sandbox_gb_ms"),
 ]
 
 TABLES: Mapping[str, pa.Schema] = {
@@ -68,6 +69,17 @@ TABLES: Mapping[str, pa.Schema] = {
             *_fields(TEXT, "tier"),
             *_fields(INT32, "concurrency queue_limit"),
             *_fields(BOOL, "suspended"),
+            *KAFKA,
+        ]
+    ),
+    "price_events": pa.schema(
+        [
+            *EVENT,
+            *_fields(TEXT, "list_event_id price_version model reason detail"),
+            *_fields(INT32, "partition"),
+            *_fields(MICROS, "effective_from"),
+            *_fields(INT64, "input_nanousd_per_mtok cache_read_nanousd_per_mtok cache_write_nanousd_per_mtok"),
+            *_fields(INT64, "output_nanousd_per_mtok tool_call_nanousd cpu_second_nanousd gb_second_nanousd"),
             *KAFKA,
         ]
     ),
@@ -112,6 +124,8 @@ DESTINATIONS: Mapping[type[r.Record], Destination] = {
     ),
     **_to("executions_progress", r.ProgressReported, r.StepStarted, r.StepFinished, r.ToolCalled, r.OutputEmitted),
     **_to("accounts_events", r.TenantConfigured),
+    **_to("price_events", r.PriceListed, listed_by="list_event_id"),
+    **_to("price_events", r.PriceRefused, refused_event_id="list_event_id"),
     **_to("ledger", r.UsageCharged, event_id="line_id"),
     **_to("usage_quarantine", r.UsageQuarantined),
     **_to("dead_letters", r.DeadLetter),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from penstock_schemas.records.base import Epoch, Id, Int32, Int64, Micros, Name, PayloadRef, Record
 
@@ -169,6 +169,10 @@ class ProviderCall(Record):
     """Reasoning included."""
     reasoning_tokens: Int64 = 0
     """Inside `output_tokens`."""
+    tool_calls: Int64 = 0
+    sandbox_cpu_ms: Int64 = 0
+    sandbox_gb_ms: Int64 = 0
+    """Gigabytes of memory times milliseconds."""
 
 
 class RecordUsage(ProviderCall):
@@ -248,3 +252,61 @@ class UsageQuarantined(ProviderCall):
     usage_topic: str
     usage_partition: Int32
     usage_offset: Int64
+
+
+class ListedPrice(BaseModel):
+    """What an operator asks for one model from one moment on. Token prices are nano-USD per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    model: Id
+    effective_from: Micros
+    input_nanousd_per_mtok: Int64
+    cache_read_nanousd_per_mtok: Int64
+    cache_write_nanousd_per_mtok: Int64
+    output_nanousd_per_mtok: Int64
+    tool_call_nanousd: Int64 = 0
+    cpu_second_nanousd: Int64 = 0
+    gb_second_nanousd: Int64 = 0
+
+
+class ListPrice(Record):
+    """Operator: these prices hold, all of them or none. One copy for every partition, written at once."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    partition: Int32
+    prices: list[ListedPrice]
+
+
+class PriceListed(Record):
+    """A price is in force in one partition, for whatever that partition decides after this record."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    partition: Int32
+    listed_by: str
+    """`event_id` of the ListPrice."""
+    price_version: str
+    model: str
+    effective_from: Micros
+    input_nanousd_per_mtok: Int64
+    cache_read_nanousd_per_mtok: Int64
+    cache_write_nanousd_per_mtok: Int64
+    output_nanousd_per_mtok: Int64
+    tool_call_nanousd: Int64
+    cpu_second_nanousd: Int64
+    gb_second_nanousd: Int64
+
+
+class PriceRefused(Record):
+    """A ListPrice changed nothing in one partition; the price that could not be listed, and why."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    partition: Int32
+    refused_event_id: str
+    model: str
+    effective_from: Micros
+    reason: str
+    detail: str

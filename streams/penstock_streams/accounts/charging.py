@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from penstock_schemas.records import RecordUsage, UsageCharged, UsageQuarantined
-from penstock_services.pricing import Tokens, cost_nanousd
+from penstock_schemas.records.accounts import ProviderCall
+from penstock_services.pricing import Price, Tokens, Units, cost_nanousd
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.accounts.prices import price_at
 from penstock_streams.accounts.validation import CLOCK_AHEAD_US, CLOCK_BEHIND_US
@@ -11,7 +15,13 @@ from penstock_streams.kit import Event, Rows
 from penstock_streams.timing import month_start_us, period_of
 
 MAX_CALL_TOKENS = 10**12
-"""Per bucket and call; above it the number is a mistake, and a bill with it would be one too."""
+"""Per count and call; above it the number is a mistake, and a bill with it would be one too."""
+MAX_COST_NANOUSD = (1 << 63) - 1
+"""What a ledger line can hold, some nine billion dollars."""
+COUNTS = (
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
+    *("tool_calls", "sandbox_cpu_ms", "sandbox_gb_ms"),
+)
 
 
 def accounted_at_us(occurred_us: int, received_us: int) -> int:
@@ -47,19 +57,30 @@ def charge(rows: Rows, policy: Policy, usage: RecordUsage, event: Event) -> Usag
         return UsageQuarantined(**call, reason="invalid_usage", detail=problem)
     price = price_at(rows, policy, usage.model, at_us)
     if price is None:
-        detail = f"model {usage.model[:80]!r} has no price; see: penstock prices list"
+        detail = f"model {usage.model[:80]!r} had no price then; see: penstock prices set"
         return UsageQuarantined(**call, reason="unknown_model", detail=detail)
-    tokens = Tokens(
-        input=usage.input_tokens,
-        cache_read=usage.cache_read_tokens,
-        cache_write=usage.cache_write_tokens,
-        output=usage.output_tokens,
-    )
-    return UsageCharged(**call, cost_nanousd=cost_nanousd(tokens, price), price_version=price.version)
+    line = charged(call, usage, price)
+    if line is None:
+        detail = f"it would cost more than {MAX_COST_NANOUSD} nano-USD at {price.version}"
+        return UsageQuarantined(**call, reason="invalid_usage", detail=detail)
+    return line
+
+
+def charged(line: Mapping[str, Any], call: ProviderCall, price: Price) -> UsageCharged | None:
+    """The ledger line of `call` at `price`; None where its cost is more than a line can hold.
+
+    Args:
+        line: every other field of it.
+    """
+    tokens = Tokens(call.input_tokens, call.cache_read_tokens, call.cache_write_tokens, call.output_tokens)
+    cost = cost_nanousd(tokens, price, Units(call.tool_calls, call.sandbox_cpu_ms, call.sandbox_gb_ms))
+    if cost > MAX_COST_NANOUSD:
+        return None
+    return UsageCharged(**line, cost_nanousd=cost, price_version=price.version)
 
 
 def _problem_with_counts(usage: RecordUsage) -> str | None:
-    for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"):
+    for name in COUNTS:
         count = getattr(usage, name)
         if not 0 <= count <= MAX_CALL_TOKENS:
             return f"{name} must be 0 to {MAX_CALL_TOKENS}, was {count}"

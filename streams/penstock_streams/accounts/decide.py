@@ -2,7 +2,8 @@
 
 A request is answered once per request_id: rejected, queued, or admitted. Admitted executions count against
 the tenant's concurrency until executions settles them; then the next in arrival order is admitted. A queued
-request is cancelled here, an admitted one by executions. Usage is charged or quarantined once per usage_id.
+request is cancelled here, an admitted one by executions. Usage is charged or quarantined once per usage_id; what
+was quarantined for want of a price is charged once one is listed for its time.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from penstock_schemas import ids, topics
 from penstock_schemas import records as r
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.charging import charge, remembered_until_us
+from penstock_streams.accounts.listing import list_prices
 from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy, limits_of
 from penstock_streams.accounts.queue import admitted, cancel_queued, release
+from penstock_streams.accounts.repricing import keep_unpriced, reprice
 from penstock_streams.accounts.validation import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TIMEOUT_S,
@@ -48,10 +51,14 @@ class Accounts:
                 return self._usage(rows, usage, event)
             case r.ConfigureTenant() as command:
                 return self._configure(rows, command, now)
+            case r.ListPrice() as command:
+                return list_prices(rows, self.policy, command, event.partition, now)
         raise TypeError(f"accounts does not handle {type(event.record).__name__}")
 
     def _timer(self, rows: Rows, name: str, now: int) -> Decision:
         kind, _, identity = name.partition("/")
+        if kind == "reprice":
+            return reprice(rows, self.policy, identity, now)
         if kind != "release":
             return Decision(deletes=[name])  # the end of a remembered answer or usage_id
         decision, tenant = Decision(), self._tenant(rows, identity)
@@ -151,11 +158,14 @@ class Accounts:
         if rows.get(key, m.Counted):
             return Decision()
         line = charge(rows, self.policy, usage, event)
-        return Decision(
+        decision = Decision(
             puts={key: m.Counted(line.period)},
             outputs=[Output(topics.ACCOUNTS_EVENTS, line)],
             timers=[Timer(key, remembered_until_us(usage.occurred_at, event.timestamp))],
         )
+        if isinstance(line, r.UsageQuarantined) and line.reason == "unknown_model":
+            keep_unpriced(rows, self.policy, line, event, decision)
+        return decision
 
     def _tenant(self, rows: Rows, tenant_id: str) -> m.Tenant | None:
         """The tenant's row; the default tier's limits for one nobody configured, where that is allowed."""

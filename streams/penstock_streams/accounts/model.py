@@ -73,7 +73,27 @@ class Prices(Row, frozen=True, tag="prices"):
     versions: tuple[PriceVersion, ...]
 
 
-ROW_TYPES = (Tenant, Answer, Waiting, Counted, Prices)
+class Unpriced(Row, frozen=True, tag="unpriced"):
+    """The calls of one model that wait for a price: a queue with holes, walked when one is listed."""
+
+    head: int = 0
+    """Number of the first call that waits."""
+    tail: int = 0
+    """Number the next one gets."""
+    cursor: int = 0
+    """Where the walk goes on; meaningful while its timer is set."""
+
+
+class UnpricedCall(Row, frozen=True, tag="unpriced-call"):
+    """A quarantined call, as it will be charged."""
+
+    at_us: int
+    """The moment whose price counts."""
+    line: dict[str, str | int | None]
+    """The fields of its UsageCharged but for cost and price."""
+
+
+ROW_TYPES = (Tenant, Answer, Waiting, Counted, Prices, Unpriced, UnpricedCall)
 
 
 def tenant_key(tenant_id: str) -> str:
@@ -99,3 +119,16 @@ def counted_key(tenant_id: str, usage_id: str) -> str:
 
 def price_key(model: str) -> str:
     return f"price/{model}"
+
+
+def unpriced_key(model: str) -> str:
+    return f"unpriced/{model}"
+
+
+def unpriced_call_key(model: str, number: int) -> str:
+    return f"unpriced-call/{model}/{number}"
+
+
+def reprice_name(model: str) -> str:
+    """Name of the timer that goes on charging a model's unpriced calls."""
+    return f"reprice/{model}"
