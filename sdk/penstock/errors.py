@@ -214,6 +214,10 @@ class PermanentAgentError(AgentError):
     """The agent failed in a way that no other attempt will cure."""
 
 
+class ReservationUsedUp(PermanentAgentError):
+    """Everything that was reserved for the execution has been used; ask for more by `reserve_tokens`."""
+
+
 class UnknownAgent(AgentError):
     """No agent of that type is registered in this worker; the message lists those that are."""
 

@@ -34,6 +34,8 @@ class Work(msgspec.Struct, frozen=True):
     max_attempts: int
     queue: str
     metadata: dict[str, str]
+    reserved_tokens: int | None = None
+    """What all calls of all attempts may use; None is without limit."""
     trace: TraceContext | None = None
     """The trace of the request; what a timer or a worker without tracing causes still belongs to it."""
 
@@ -88,4 +90,5 @@ def _common(record: RequestExecution | StartExecution) -> dict[str, Any]:
         "max_tokens": record.max_tokens,
         "queue": record.queue,
         "metadata": record.metadata,
+        "reserved_tokens": getattr(record, "reserved_tokens", None),
     }

@@ -6,18 +6,29 @@ supervisor is stopped. A kernel timer stands behind it for an agent that never r
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import select
 import signal
 import socket
 import threading
+from contextlib import suppress
 from typing import NoReturn
 
 from penstock.agents import AgentContext
 from penstock_consumers.worker.boottime import boottime_s
 from penstock_consumers.worker.sessions import kill_session
-from penstock_consumers.worker.wire import LENGTH_BYTES, Cancel, Extend, Start, ToSlot, body_length, to_slot
+from penstock_consumers.worker.wire import (
+    LENGTH_BYTES,
+    CallKnown,
+    Cancel,
+    Extend,
+    Start,
+    ToSlot,
+    body_length,
+    to_slot,
+)
 
 RECHECK_S = 1.0
 """`select` does not count suspended time, so a waiting guard looks at the clock at least this often."""
@@ -35,6 +46,7 @@ class Guard(threading.Thread):
         self.starts: queue.SimpleQueue[Start] = queue.SimpleQueue()
         self.context: AgentContext | None = None
         self._timing = threading.Lock()
+        self._unknown_calls: dict[int, asyncio.Future[None]] = {}
 
     def run(self) -> None:
         """Until the process ends: its own end is the only way out."""
@@ -49,7 +61,14 @@ class Guard(threading.Thread):
         """No deadline applies until the next start."""
         with self._timing:
             self._deadline_s = self.context = None
+            self._unknown_calls.clear()
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def expect_known(self, call_seq: int) -> asyncio.Future[None]:
+        """Done, in the loop that runs now, once the supervisor says that the call is known."""
+        with self._timing:
+            known = self._unknown_calls[call_seq] = asyncio.get_running_loop().create_future()
+        return known
 
     def _await_message(self) -> None:
         while True:
@@ -81,6 +100,9 @@ class Guard(threading.Thread):
                     self.starts.put(message)
                 case Extend() if self._deadline_s is not None:  # else: the run is over already
                     self._until(message.deadline_s)
+                case CallKnown() if known := self._unknown_calls.pop(message.call_seq, None):
+                    with suppress(RuntimeError):  # its run, and so its loop, has ended meanwhile
+                        known.get_loop().call_soon_threadsafe(_set, known)
                 case Cancel() if self.context is not None:
                     self.context.cancel()
 
@@ -88,6 +110,11 @@ class Guard(threading.Thread):
         self._deadline_s = deadline_s
         left_s = max(0.0, deadline_s - boottime_s())
         signal.setitimer(signal.ITIMER_REAL, left_s + KERNEL_TIMER_DELAY_S)
+
+
+def _set(known: asyncio.Future[None]) -> None:
+    if not known.done():
+        known.set_result(None)
 
 
 def die() -> NoReturn:

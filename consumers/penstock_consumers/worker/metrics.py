@@ -6,6 +6,7 @@ import time
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from penstock.agents import Reportable
 from penstock_schemas import records as r
 from penstock_services.metrics import BoundedValues, Children
 
@@ -56,7 +57,7 @@ class RunCounts:
         self._tokens_used: int | None = None
         _active(self._agent).inc()
 
-    def report(self, record: r.ProgressRecord | r.RecordUsage) -> None:
+    def report(self, record: Reportable) -> None:
         match record:
             case r.StepFinished():
                 step_type = _step_types(record.step_type)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from penstock.agents import Reportable
 from penstock_consumers.worker.metrics import RunCounts
 from penstock_consumers.worker.spans import RunSpans
 from penstock_schemas import records as r
@@ -38,7 +39,7 @@ class Observed:
             self._spans.end(finish.status, finish.error_type, finish.error_message)
         self._counts.end("lease_lost" if finish is None else finish.status)
 
-    def report(self, record: r.ProgressRecord | r.RecordUsage) -> None:
+    def report(self, record: Reportable) -> None:
         """The run reported this."""
         self._spans.report(record)
         self._counts.report(record)

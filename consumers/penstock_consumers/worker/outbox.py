@@ -34,7 +34,7 @@ Acknowledged = asyncio.Future[Any]
 WRITTEN: Mapping[Topic, tuple[type[r.Record], ...]] = {
     EXECUTIONS_COMMANDS: (r.ClaimLease, r.Heartbeat, r.FinishAttempt),
     EXECUTIONS_PROGRESS: EXECUTIONS_PROGRESS.records,
-    ACCOUNTS_COMMANDS: (r.RecordUsage,),
+    ACCOUNTS_COMMANDS: (r.StartCall, r.RecordUsage),
     DEAD_LETTERS: (r.DeadLetter,),
 }
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from penstock.agents import Reportable
 from penstock.artifacts import ArtifactStore, CarriedText, carry_text
 from penstock.errors import AgentError, UnencodableRecord, Unreachable, UsageError
 from penstock_consumers.worker.observing import Observed
@@ -19,7 +20,7 @@ from penstock_schemas.topics import ACCOUNTS_COMMANDS, EXECUTIONS_COMMANDS, EXEC
 Status = Literal["completed", "failed", "timed_out", "cancelled", "handed_back"]
 MAX_ERROR_MESSAGE_BYTES = 2048
 MAX_ERROR_TYPE_CHARS = 256
-REPORTABLE: dict[str, type[r.ProgressRecord | r.RecordUsage]] = {
+REPORTABLE: dict[str, type[Reportable]] = {
     record_type.__name__: record_type
     for record_type in (
         r.ProgressReported,
@@ -27,6 +28,7 @@ REPORTABLE: dict[str, type[r.ProgressRecord | r.RecordUsage]] = {
         r.StepFinished,
         r.ToolCalled,
         r.OutputEmitted,
+        r.StartCall,
         r.RecordUsage,
     )
 }
@@ -63,15 +65,18 @@ class Reporter:
         self._unacknowledged: set[Acknowledged] = set()
         self._last_seq = 0
         self._last_call_seq = 0
+        self._open_calls: set[int] = set()
 
-    async def relay(self, reported: Reported) -> None:
+    async def relay(self, reported: Reported) -> tuple[int, Acknowledged] | None:
         """Send one record of the run; waits where Kafka is behind.
+
+        Returns the number and the acknowledgement of a call that is about to be made, and None for other records.
 
         Raises:
             ForeignReport: not of this run, or out of order.
         """
         record = self._checked(reported)
-        topic = ACCOUNTS_COMMANDS if isinstance(record, r.RecordUsage) else EXECUTIONS_PROGRESS
+        topic = ACCOUNTS_COMMANDS if isinstance(record, r.StartCall | r.RecordUsage) else EXECUTIONS_PROGRESS
         try:
             acknowledged = await self._outbox.send(topic, record, trace=self._observed.trace)
         except UnencodableRecord as exc:  # the agent's API never makes one
@@ -79,6 +84,7 @@ class Reporter:
         self._observed.report(record)
         self._unacknowledged.add(acknowledged)
         acknowledged.add_done_callback(self._unacknowledged.discard)
+        return (record.call_seq, acknowledged) if isinstance(record, r.StartCall) else None
 
     async def flush(self) -> None:
         """Wait until everything relayed is acknowledged."""
@@ -121,7 +127,7 @@ class Reporter:
     def _identity(self) -> tuple[str, int]:
         return self._dispatch.execution_id, self._dispatch.epoch
 
-    def _checked(self, reported: Reported) -> r.ProgressRecord | r.RecordUsage:
+    def _checked(self, reported: Reported) -> Reportable:
         record_type = REPORTABLE.get(reported.record_type)
         if record_type is None:
             raise ForeignReport(f"a slot reported a {reported.record_type!r}, which no agent may")
@@ -131,16 +137,27 @@ class Reporter:
             raise ForeignReport(f"a slot reported an unusable {reported.record_type}: {exc}") from exc
         if record.tenant_id != self._dispatch.tenant_id or (record.execution_id, record.epoch) != self._identity:
             raise ForeignReport(f"a slot reported a {reported.record_type} of another run than its own")
-        if isinstance(record, r.RecordUsage):
-            self._last_call_seq += 1
-            expected = usage_id(self._dispatch.tenant_id, *self._identity, self._last_call_seq)
-            in_order = (record.usage_id, record.call_seq) == (expected, self._last_call_seq)
+        if isinstance(record, r.StartCall | r.RecordUsage):
+            in_order = self._is_next_of_its_call(record)
         else:
             self._last_seq += 1
             in_order = record.seq == self._last_seq
         if not in_order:
             raise ForeignReport(f"a slot reported a {reported.record_type} out of order")
         return record
+
+    def _is_next_of_its_call(self, record: r.StartCall | r.RecordUsage) -> bool:
+        """Whether it starts the next call, or reports one that was started or the next without a start."""
+        seq = record.call_seq
+        if isinstance(record, r.RecordUsage) and seq in self._open_calls:
+            self._open_calls.discard(seq)
+        elif seq == self._last_call_seq + 1:
+            self._last_call_seq = seq
+            if isinstance(record, r.StartCall):
+                self._open_calls.add(seq)
+        else:
+            return False
+        return record.usage_id == usage_id(self._dispatch.tenant_id, *self._identity, seq)
 
 
 def cut(message: str) -> str:

@@ -12,10 +12,11 @@ from penstock.artifacts import ArtifactStore, CarriedText, read_text
 from penstock.errors import AgentError, PenstockError, Unreachable
 from penstock_consumers.worker.boottime import boottime_s
 from penstock_consumers.worker.leases import LeaseKey, LeaseTable
+from penstock_consumers.worker.outbox import Acknowledged
 from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_consumers.worker.reporter import Reporter, Status
 from penstock_consumers.worker.slots import Slot, SlotDied
-from penstock_consumers.worker.wire import Cancel, Ended, Extend, Start
+from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Start
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 
@@ -151,14 +152,26 @@ class Run:
             user_id=dispatch.user_id,
             model=dispatch.model,
             max_tokens=dispatch.max_tokens,
+            reserved_tokens=dispatch.reserved_tokens,
             metadata=dispatch.metadata,
             workspace=str(self._workspace),
             deadline_s=self._leases.deadline_s(self.key) or boottime_s(),
         )
         slot.send(start)
         while not isinstance(message := await slot.next_report(), Ended):
-            await self._reporter.relay(message)
+            started = await self._reporter.relay(message)
+            if started is not None:
+                self._tell_once_known(slot, *started)
         return message
+
+    def _tell_once_known(self, slot: Slot, call_seq: int, acknowledged: Acknowledged) -> None:
+        """Let the agent make a call once nobody can overlook it."""
+
+        def known(sent: Acknowledged) -> None:
+            if not sent.cancelled() and sent.exception() is None:
+                slot.send(CallKnown(call_seq))
+
+        acknowledged.add_done_callback(known)
 
     def _judged(self, ended: Ended) -> tuple[Status, Ended]:
         if self._reason == "timed_out":

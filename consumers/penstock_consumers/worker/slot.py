@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from penstock.agents import AgentCatalog, AgentContext, Attempt, load_agents
+from penstock.agents import AgentCatalog, AgentContext, Attempt, Reportable, load_agents
 from penstock.errors import AgentError
 from penstock_consumers.worker.guard import Guard, die
 from penstock_consumers.worker.sessions import kill_session
@@ -79,6 +79,7 @@ class Slot:
             user_id=start.user_id,
             model=start.model,
             max_tokens=start.max_tokens,
+            reserved_tokens=start.reserved_tokens,
             metadata=start.metadata,
         )
         context = self._guard.context = AgentContext(attempt, Path(start.workspace), self._report)
@@ -87,8 +88,13 @@ class Slot:
             raise NotText(f"agent {start.agent_type!r} returned {type(output).__name__} instead of str")
         return output
 
-    async def _report(self, record: r.ProgressRecord | r.RecordUsage) -> None:
+    async def _report(self, record: Reportable) -> None:
+        if not isinstance(record, r.StartCall):
+            self._send(Reported(type(record).__name__, record.model_dump_json().encode()))
+            return
+        known = self._guard.expect_known(record.call_seq)
         self._send(Reported(type(record).__name__, record.model_dump_json().encode()))
+        await known
 
     def _send(self, message: FromSlot) -> None:
         try:

@@ -9,6 +9,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
+from penstock.agents import Reportable
 from penstock_consumers.worker.metrics import tokens_of
 from penstock_schemas import records as r
 from penstock_schemas.topics import dispatch_topic
@@ -70,7 +71,7 @@ class RunSpans:
         self.position = position_of(self._span)
         """What the run's records carry."""
 
-    def report(self, record: r.ProgressRecord | r.RecordUsage) -> None:
+    def report(self, record: Reportable) -> None:
         if not self._span.is_recording():
             return
         match record:

@@ -28,6 +28,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     user_id: str | None
     model: str | None
     max_tokens: int | None
+    reserved_tokens: int | None
     metadata: dict[str, str]
     workspace: str
     deadline_s: float
@@ -38,6 +39,12 @@ class Extend(msgspec.Struct, frozen=True, tag=True):
     """To a slot: the lease lives on."""
 
     deadline_s: float
+
+
+class CallKnown(msgspec.Struct, frozen=True, tag=True):
+    """To a slot: Kafka has the StartCall of this number; the call may be made."""
+
+    call_seq: int
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -64,7 +71,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     retryable: bool = False
 
 
-ToSlot: TypeAlias = Start | Extend | Cancel
+ToSlot: TypeAlias = Start | Extend | CallKnown | Cancel
 FromSlot: TypeAlias = Ready | Reported | Ended
 
 _to_slot = msgspec.msgpack.Decoder(ToSlot)

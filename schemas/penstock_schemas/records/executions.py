@@ -117,8 +117,6 @@ class ExecutionAdmitted(LifecycleEvent):
     tier: str
     timeout_s: Int32
     max_attempts: Int32
-    reserved_tokens: Int64 = 0
-    reserved_nanousd: Int64 = 0
 
 
 class ExecutionQueued(LifecycleEvent):

@@ -6,9 +6,10 @@ where another attempt may help; any other exception fails the execution for good
 """
 
 from penstock.agents.attempt import Attempt
+from penstock.agents.calls import ProviderCall, Reportable
 from penstock.agents.catalog import Agent, AgentCatalog, load_agents
 from penstock.agents.context import AgentContext, ToolCall
-from penstock.errors import PermanentAgentError, RetryableAgentError
+from penstock.errors import PermanentAgentError, ReservationUsedUp, RetryableAgentError
 
 __all__ = [
     "Agent",
@@ -16,6 +17,9 @@ __all__ = [
     "AgentContext",
     "Attempt",
     "PermanentAgentError",
+    "ProviderCall",
+    "Reportable",
+    "ReservationUsedUp",
     "RetryableAgentError",
     "ToolCall",
     "load_agents",

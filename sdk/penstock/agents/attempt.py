@@ -19,4 +19,6 @@ class Attempt:
     model: str | None = None
     max_tokens: int | None = None
     """Ceiling of output tokens over the whole execution; None for no ceiling."""
+    reserved_tokens: int | None = None
+    """What all calls of all attempts may use together, of all kinds; None for no ceiling."""
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,10 @@ from typing import Any
 
 from penstock.agents._records import note, now_us, pieces, valid
 from penstock.agents.attempt import Attempt
-from penstock.errors import InvalidInput
+from penstock.agents.calls import ProviderCall, ProviderCalls, Report
 from penstock_schemas import records as r
-from penstock_schemas.ids import derived_id, usage_id
+from penstock_schemas.ids import derived_id
 from penstock_schemas.topics import MAX_INLINE_BYTES
-
-Report = Callable[[r.ProgressRecord | r.RecordUsage], Awaitable[None]]
-"""Takes one record of a run; returns once it is on its way out of the agent's process."""
 
 
 @dataclass(slots=True)
@@ -55,7 +52,7 @@ class AgentContext:
         self._workspace = workspace
         self._report = report
         self._seq = 0
-        self._call_seq = 0
+        self._calls = ProviderCalls(attempt, report)
         self._step_number = 0
         self._cancelled = False
 
@@ -128,6 +125,30 @@ class AgentContext:
         for piece in pieces(text, MAX_INLINE_BYTES):
             await self._tell(r.OutputEmitted, text=piece)
 
+    @property
+    def tokens_left(self) -> int | None:
+        """What is left of the tokens reserved for this execution, of all kinds, as far as this attempt knows; None
+        where nothing bounds it."""
+        return self._calls.tokens_left
+
+    @asynccontextmanager
+    async def call(self, model: str, max_tokens: int | None = None) -> AsyncIterator[ProviderCall]:
+        """One provider call, around which nothing can be spent unseen.
+
+        The body begins once Kafka knows of the call; it makes the call without retries of its own and passes what
+        the provider reports to `used`. Where it does not (the answer was lost), what the call may have cost stays
+        reserved, and the operator sees it as unresolved.
+
+        Args:
+            model: the name it is priced under.
+            max_tokens: the most the call should use, of all kinds; what is left of the reservation bounds it too.
+
+        Raises:
+            ReservationUsedUp: nothing is left; the execution fails for good.
+        """
+        async with self._calls.call(model, max_tokens) as call:
+            yield call
+
     async def record_usage(
         self,
         model: str,
@@ -138,7 +159,7 @@ class AgentContext:
         cache_write_tokens: int = 0,
         reasoning_tokens: int = 0,
     ) -> None:
-        """Report one provider call; it is billed once.
+        """Report one provider call that was not announced; it is billed once. Prefer `call`.
 
         Args:
             model: the name it is priced under.
@@ -148,36 +169,15 @@ class AgentContext:
             cache_write_tokens: input the provider wrote to its cache.
             reasoning_tokens: the part of `output_tokens` that was reasoning.
         """
-        counts = {
-            "input_tokens": input_tokens,
-            "cache_read_tokens": cache_read_tokens,
-            "cache_write_tokens": cache_write_tokens,
-            "output_tokens": output_tokens,
-            "reasoning_tokens": reasoning_tokens,
-        }
-        for bucket, tokens in counts.items():
-            if tokens < 0:
-                raise InvalidInput(f"{bucket} is {tokens}; a provider call cannot use fewer than 0 tokens")
-        if reasoning_tokens > output_tokens:
-            raise InvalidInput(f"reasoning_tokens {reasoning_tokens} are part of output_tokens, {output_tokens}")
-        self._call_seq += 1
-        identity = usage_id(self.tenant_id, self.execution_id, self.epoch, self._call_seq)
-        await self._report(
-            valid(
-                r.RecordUsage,
-                event_id=identity,
-                tenant_id=self.tenant_id,
-                occurred_at=now_us(),
-                usage_id=identity,
-                execution_id=self.execution_id,
-                epoch=self.epoch,
-                call_seq=self._call_seq,
-                user_id=self.user_id,
-                agent_type=self.agent_type,
-                model=model,
-                **counts,
-            )
+        call = self._calls.unannounced(model)
+        call.used(
+            input_tokens,
+            output_tokens,
+            cache_read_tokens=cache_read_tokens,
+            cache_write_tokens=cache_write_tokens,
+            reasoning_tokens=reasoning_tokens,
         )
+        await self._calls.report(call)
 
     async def _tell(self, record_type: type[r.ProgressRecord], **fields: Any) -> None:
         record = valid(

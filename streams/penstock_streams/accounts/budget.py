@@ -1,6 +1,6 @@
 """Monthly budgets of tenants and users, in tokens and in nano-USD. Pure arithmetic; integers only.
 
-Three sums are kept per budget. `reserved` is what open reservations and unresolved calls may still cost; it belongs
+Two sums are kept per budget. `reserved` is what open reservations and unresolved calls may still cost; it belongs
 to no month. `spent` is what was charged in `period`, and starts at 0 in the next. A request is admitted where
 `spent + reserved + its reservation` is within both limits, so no run can overshoot whatever runs beside it.
 """
@@ -19,6 +19,7 @@ THRESHOLDS = (100, 80, 50)
 """Percent of a limit; passing one upwards is an event, once a month."""
 
 Unit = Literal["tokens", "nanousd"]
+UNITS: tuple[Unit, Unit] = ("tokens", "nanousd")
 
 
 class Amount(msgspec.Struct, frozen=True, array_like=True):
@@ -52,6 +53,11 @@ class Limits(msgspec.Struct, frozen=True, array_like=True):
     hard: bool = True
     """Refuse what does not fit; otherwise it is admitted, and reported as overspent."""
 
+    @property
+    def binding(self) -> bool:
+        """Whether anything can be refused."""
+        return self.hard and (self.tokens is not None or self.nanousd is not None)
+
 
 UNLIMITED = Limits()
 
@@ -71,22 +77,21 @@ class Budget(Row, frozen=True, tag="budget"):
         """The budget in `period`, which only moves on: an earlier one changes nothing."""
         return replace(self, period=period, spent=ZERO, announced=ZERO) if period > self.period else self
 
-    def left(self) -> tuple[int | None, int | None]:
-        """(tokens, nano-USD) that a new reservation may have; negative where overspent, None without limit."""
-        used = self.spent + self.reserved
-        tokens, nanousd = self.limits.tokens, self.limits.nanousd
-        return (
-            None if tokens is None else tokens - used.tokens,
-            None if nanousd is None else nanousd - used.nanousd,
-        )
+    def with_limits(self, limits: Limits) -> Budget:
+        """Under other limits; what is used stays."""
+        return replace(self, limits=limits, announced=ZERO)
+
+    def left(self, unit: Unit) -> int | None:
+        """What a new reservation may have; negative where overspent, None without limit."""
+        limit: int | None = getattr(self.limits, unit)
+        return None if limit is None else limit - getattr(self.spent + self.reserved, unit)
 
     def lacks(self, wanted: Amount) -> Unit | None:
         """In which unit `wanted` does not fit; None where it does, or where the limits are soft."""
-        tokens, nanousd = self.left()
-        if self.limits.hard and tokens is not None and wanted.tokens > tokens:
-            return "tokens"
-        if self.limits.hard and nanousd is not None and wanted.nanousd > nanousd:
-            return "nanousd"
+        for unit in UNITS:
+            left = self.left(unit)
+            if self.limits.hard and left is not None and getattr(wanted, unit) > left:
+                return unit
         return None
 
     def reserve(self, amount: Amount) -> Budget:
@@ -107,8 +112,7 @@ class Budget(Row, frozen=True, tag="budget"):
         return (replace(self, announced=announced) if news else self), news
 
     def _passed(self) -> Iterator[Crossed]:
-        units: tuple[Unit, Unit] = ("tokens", "nanousd")
-        for unit in units:
+        for unit in UNITS:
             limit, spent = getattr(self.limits, unit), getattr(self.spent, unit)
             if not limit:
                 continue

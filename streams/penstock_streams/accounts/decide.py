@@ -2,8 +2,9 @@
 
 A request is answered once per request_id: rejected, queued, or admitted. Admitted executions count against
 the tenant's concurrency until executions settles them; then the next in arrival order is admitted. A queued
-request is cancelled here, an admitted one by executions. Usage is charged or quarantined once per usage_id; what
-was quarantined for want of a price is charged once one is listed for its time.
+request is cancelled here, an admitted one by executions. What a request may cost is reserved in the budgets of its
+tenant and user before it is admitted or queued, until executions settles it. Usage is charged or quarantined once
+per usage_id; what was quarantined for want of a price is charged once one is listed for its time.
 """
 
 from __future__ import annotations
@@ -15,19 +16,34 @@ from msgspec.structs import replace
 from penstock_schemas import ids, topics
 from penstock_schemas import records as r
 from penstock_streams.accounts import model as m
+from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.charging import charge, remembered_until_us
+from penstock_streams.accounts.configuring import configure_tenant, configure_user, tenant_of
 from penstock_streams.accounts.listing import list_prices
-from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy, limits_of
+from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy
+from penstock_streams.accounts.prices import price_at
 from penstock_streams.accounts.queue import admitted, cancel_queued, release
 from penstock_streams.accounts.repricing import keep_unpriced, reprice
+from penstock_streams.accounts.reservations import (
+    Wanted,
+    book_charge,
+    book_quarantined,
+    close_reservation,
+    problem_with_budget,
+    reserve,
+    start_call,
+    wanted_by,
+)
 from penstock_streams.accounts.validation import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TIMEOUT_S,
+    MAX_RESERVED_TOKENS,
     Problem,
     problem_with,
     request_digest,
 )
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
+from penstock_streams.timing import month_start_us, period_of
 from penstock_streams.work import Work
 
 
@@ -47,10 +63,16 @@ class Accounts:
                 return self._cancel(rows, cancel, event)
             case r.SettleExecution() as settled:
                 return self._settle(rows, settled, event, now)
+            case r.StartCall() as call:
+                return start_call(rows, call)
             case r.RecordUsage() as usage:
                 return self._usage(rows, usage, event)
+            case r.CheckBudget() as check:
+                return self._check(rows, check, event)
             case r.ConfigureTenant() as command:
-                return self._configure(rows, command, now)
+                return configure_tenant(rows, self.policy, command, now)
+            case r.ConfigureUser() as command:
+                return configure_user(rows, command)
             case r.ListPrice() as command:
                 return list_prices(rows, self.policy, command, event.partition, now)
         raise TypeError(f"accounts does not handle {type(event.record).__name__}")
@@ -61,7 +83,7 @@ class Accounts:
             return reprice(rows, self.policy, identity, now)
         if kind != "release":
             return Decision(deletes=[name])  # the end of a remembered answer or usage_id
-        decision, tenant = Decision(), self._tenant(rows, identity)
+        decision, tenant = Decision(), tenant_of(rows, self.policy, identity)
         if tenant is not None:
             release(rows, identity, tenant, now, decision)
         return decision
@@ -72,7 +94,7 @@ class Accounts:
         if answer := rows.get(key, m.Answer):
             return Decision() if answer.request_digest == digest else _refused(request, execution_id)
 
-        tenant = self._tenant(rows, request.tenant_id)
+        tenant = tenant_of(rows, self.policy, request.tenant_id)
         problem = problem_with(request, event.timestamp, self.policy.queues) or _problem_with_tenant(tenant)
         if problem or tenant is None:
             return _rejected(request, execution_id, digest, problem or _UNKNOWN_TENANT, event.timestamp)
@@ -85,6 +107,14 @@ class Accounts:
             trace=event.trace,
         )
         decision = Decision()
+        books = Books(rows, request.tenant_id)
+        budgets = books.roll(request.user_id, period_of(event.timestamp))
+        price = price_at(rows, self.policy, request.model, event.timestamp) if request.model else None
+        ceiling = wanted_by(request).ceiling(price)
+        if problem := problem_with_budget(books, budgets, ceiling, request.model, priced=price is not None):
+            return _rejected(request, execution_id, digest, problem, event.timestamp)
+        work = reserve(books, budgets, work, ceiling, decision)
+        books.into(decision)
         if tenant.active < tenant.concurrency and not tenant.waiting:
             decision.puts[key] = m.Answer(request.tenant_id, digest, "admitted")
             decision.outputs += admitted(work, tenant)
@@ -120,37 +150,17 @@ class Accounts:
     def _settle(self, rows: Rows, settled: r.SettleExecution, event: Event, now: int) -> Decision:
         key = m.answer_key(settled.execution_id)
         answer = rows.get(key, m.Answer)
-        tenant = self._tenant(rows, settled.tenant_id)
+        tenant = tenant_of(rows, self.policy, settled.tenant_id)
         if answer is None or answer.state != "admitted" or tenant is None:
             return Decision()  # settled before: a slot is freed once
         forget = Timer(key, event.timestamp + ANSWERS_KEPT_US)
-        decision = Decision(puts={key: replace(answer, state="settled")}, timers=[forget])
+        settled_answer = replace(answer, state="settled", accepted_epoch=settled.accepted_epoch)
+        decision = Decision(puts={key: settled_answer}, timers=[forget])
+        books = Books(rows, settled.tenant_id)
+        close_reservation(rows, books, settled.tenant_id, settled.execution_id, settled.accepted_epoch, decision)
+        books.into(decision)
         freed = replace(tenant, active=tenant.active - 1)
         release(rows, settled.tenant_id, freed, now, decision)
-        return decision
-
-    def _configure(self, rows: Rows, command: r.ConfigureTenant, now: int) -> Decision:
-        limits = limits_of(command.tier)
-        before = self._tenant(rows, command.tenant_id)
-        tenant = m.Tenant(
-            tier=command.tier,
-            concurrency=limits.concurrency if command.concurrency is None else max(0, command.concurrency),
-            queue_limit=limits.queue_limit if command.queue_limit is None else max(0, command.queue_limit),
-            suspended=command.suspended,
-            active=before.active if before else 0,
-            head=before.head if before else 0,
-            tail=before.tail if before else 0,
-            cancelled=before.cancelled if before else 0,
-        )
-        configured = r.TenantConfigured(
-            tenant_id=command.tenant_id,
-            tier=tenant.tier,
-            concurrency=tenant.concurrency,
-            queue_limit=tenant.queue_limit,
-            suspended=tenant.suspended,
-        )
-        decision = Decision(outputs=[Output(topics.ACCOUNTS_EVENTS, configured)])
-        release(rows, command.tenant_id, tenant, now, decision)
         return decision
 
     def _usage(self, rows: Rows, usage: r.RecordUsage, event: Event) -> Decision:
@@ -158,22 +168,43 @@ class Accounts:
         if rows.get(key, m.Counted):
             return Decision()
         line = charge(rows, self.policy, usage, event)
-        decision = Decision(
-            puts={key: m.Counted(line.period)},
-            outputs=[Output(topics.ACCOUNTS_EVENTS, line)],
-            timers=[Timer(key, remembered_until_us(usage.occurred_at, event.timestamp))],
-        )
-        if isinstance(line, r.UsageQuarantined) and line.reason == "unknown_model":
-            keep_unpriced(rows, self.policy, line, event, decision)
+        decision, books = Decision(puts={key: m.Counted(line.period)}), Books(rows, usage.tenant_id)
+        decision.timers.append(Timer(key, remembered_until_us(usage.occurred_at, event.timestamp)))
+        if isinstance(line, r.UsageCharged):
+            line = line.model_copy(update={"wasted": _came_too_late(rows, line)})
+            book_charge(rows, books, line, decision)
+        else:
+            book_quarantined(rows, books, line, decision)
+            if line.reason == "unknown_model":
+                keep_unpriced(rows, self.policy, line, event, decision)
+        books.into(decision)
+        decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, line))
         return decision
 
-    def _tenant(self, rows: Rows, tenant_id: str) -> m.Tenant | None:
-        """The tenant's row; the default tier's limits for one nobody configured, where that is allowed."""
-        tenant = rows.get(m.tenant_key(tenant_id), m.Tenant)
-        if tenant is None and self.policy.default_tier is not None:
-            limits = limits_of(self.policy.default_tier)
-            return m.Tenant(self.policy.default_tier, limits.concurrency, limits.queue_limit, suspended=False)
-        return tenant
+    def _check(self, rows: Rows, check: r.CheckBudget, event: Event) -> Decision:
+        """What a request of this size would be answered now; changes nothing."""
+        books = Books(rows, check.tenant_id)
+        budgets = books.roll(check.user_id, period_of(event.timestamp))
+        price = price_at(rows, self.policy, check.model, event.timestamp) if check.model else None
+        tenant = tenant_of(rows, self.policy, check.tenant_id)
+        problem = _problem_with_tenant(tenant)
+        if not problem and not 0 <= check.tokens <= MAX_RESERVED_TOKENS:
+            problem = Problem("invalid_request", f"tokens must be 0 to {MAX_RESERVED_TOKENS}, was {check.tokens}")
+        if not problem:
+            ceiling = Wanted(0, check.tokens).ceiling(price)
+            problem = problem_with_budget(books, budgets, ceiling, check.model, priced=price is not None)
+        checked = r.BudgetChecked(
+            tenant_id=check.tenant_id,
+            asked_event_id=check.event_id,
+            user_id=check.user_id,
+            admitted=problem is None,
+            reason=problem.reason if problem else "",
+            detail=problem.detail if problem else "",
+            tokens_left=books.left(budgets, "tokens"),
+            nanousd_left=books.left(budgets, "nanousd"),
+            resets_at=month_start_us(event.timestamp, 1),
+        )
+        return Decision(outputs=[Output(topics.ACCOUNTS_EVENTS, checked)])
 
 
 _UNKNOWN_TENANT = Problem("unknown_tenant", "no such tenant is configured; see: penstock tenants set")
@@ -187,6 +218,12 @@ def _problem_with_tenant(tenant: m.Tenant | None) -> Problem | None:
     if tenant.active >= tenant.concurrency and tenant.waiting >= tenant.queue_limit:
         return Problem("queue_full", f"{tenant.waiting} requests of this tenant already wait")
     return None
+
+
+def _came_too_late(rows: Rows, line: r.UsageCharged) -> bool:
+    """Whether its execution has ended, with the result of another attempt or with none."""
+    answer = rows.get(m.answer_key(line.execution_id), m.Answer) if line.execution_id else None
+    return answer is not None and answer.state == "settled" and answer.accepted_epoch != line.epoch
 
 
 def _rejected(

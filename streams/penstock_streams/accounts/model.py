@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from penstock_streams.accounts.budget import ZERO, Amount, Budget
 from penstock_streams.kit import Row
 from penstock_streams.work import Work
 
@@ -39,6 +41,8 @@ class Answer(Row, frozen=True, tag="answer"):
     state: Literal["admitted", "queued", "rejected", "settled"]
     arrival: int = 0
     """Arrival number, while it is queued."""
+    accepted_epoch: int | None = None
+    """The attempt whose result counts, once it is settled."""
 
 
 class Waiting(Row, frozen=True, tag="waiting"):
@@ -93,7 +97,73 @@ class UnpricedCall(Row, frozen=True, tag="unpriced-call"):
     """The fields of its UsageCharged but for cost and price."""
 
 
-ROW_TYPES = (Tenant, Answer, Waiting, Counted, Prices, Unpriced, UnpricedCall)
+class OpenCall(msgspec.Struct, frozen=True, array_like=True):
+    """A provider call that was started and not reported."""
+
+    usage_id: str
+    epoch: int
+    call_seq: int
+    model: str
+    cap_tokens: int
+
+
+class Spent(msgspec.Struct, frozen=True, array_like=True):
+    """What one attempt was charged in one month."""
+
+    epoch: int
+    period: str
+    amount: Amount
+
+
+class Reservation(Row, frozen=True, tag="reservation"):
+    """What one execution may use, for all its attempts, while it has not ended."""
+
+    tenant_id: str
+    user_id: str | None
+    agent_type: str
+    budgets: tuple[str, ...]
+    """Keys of the budgets it counts in."""
+    ceiling: Amount
+    binding: bool
+    """Some budget was hard, so a run beyond its reservation is stopped."""
+    used: Amount = ZERO
+    spent: tuple[Spent, ...] = ()
+    calls: tuple[OpenCall, ...] = ()
+    stopped: bool = False
+
+    @property
+    def left(self) -> Amount:
+        return (self.ceiling - self.used).at_least_zero()
+
+    @property
+    def overdrawn(self) -> bool:
+        return self.used.tokens > self.ceiling.tokens or self.used.nanousd > self.ceiling.nanousd
+
+    def draw(self, usage_id: str, epoch: int, period: str, cost: Amount) -> Reservation:
+        """With one more charge, whose call is no longer open."""
+        same = [spent for spent in self.spent if (spent.epoch, spent.period) == (epoch, period)]
+        others = tuple(spent for spent in self.spent if spent not in same)
+        total = cost + same[0].amount if same else cost
+        return replace(
+            self,
+            used=self.used + cost,
+            spent=(*others, Spent(epoch, period, total)),
+            calls=tuple(call for call in self.calls if call.usage_id != usage_id),
+        )
+
+
+class Unresolved(Row, frozen=True, tag="unresolved"):
+    """What stays reserved for a call that was never reported."""
+
+    budgets: tuple[str, ...]
+    reserved: Amount
+
+
+ROW_TYPES = (
+    *(Tenant, Answer, Waiting, Counted),
+    *(Prices, Unpriced, UnpricedCall),
+    *(Budget, Reservation, Unresolved),
+)
 
 
 def tenant_key(tenant_id: str) -> str:
@@ -115,6 +185,25 @@ def release_name(tenant_id: str) -> str:
 
 def counted_key(tenant_id: str, usage_id: str) -> str:
     return f"counted/{tenant_id}/{usage_id}"
+
+
+def budget_key(tenant_id: str, user_id: str | None = None) -> str:
+    """Of the tenant itself, or of one of its users."""
+    return f"budget/{tenant_id}" if user_id is None else f"budget/{tenant_id}/{user_id}"
+
+
+def user_of_budget_key(key: str) -> str | None:
+    """Whose budget it is; None for the tenant's own. Tenant ids have no slash."""
+    _, _, user_id = key.removeprefix("budget/").partition("/")
+    return user_id or None
+
+
+def reservation_key(execution_id: str) -> str:
+    return f"reservation/{execution_id}"
+
+
+def unresolved_key(tenant_id: str, usage_id: str) -> str:
+    return f"unresolved/{tenant_id}/{usage_id}"
 
 
 def price_key(model: str) -> str:

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_streams.accounts import model as m
+from penstock_streams.accounts.books import Books
+from penstock_streams.accounts.reservations import close_reservation
 from penstock_streams.kit import Decision, Output, Row, Rows, Timer
 from penstock_streams.work import Work
 
@@ -73,12 +75,10 @@ def cancel_queued(rows: Rows, tenant_id: str, answer: m.Answer, reason: str, for
         raise LookupError(f"{place} or its tenant is missing for a queued request")
     key = m.answer_key(waiting.work.execution_id)
     cancelled = r.ExecutionCancelled(**waiting.work.identity(), epoch=0, attempts=0, last_seq=0, reason=reason)
-    return Decision(
-        puts={
-            key: replace(answer, state="settled"),
-            m.tenant_key(tenant_id): replace(tenant, cancelled=tenant.cancelled + 1),
-        },
-        deletes=[place],
-        outputs=[Output(topics.EXECUTIONS_EVENTS, cancelled, waiting.work.trace)],
-        timers=[Timer(key, forget_at)],
-    )
+    decision, books = Decision(deletes=[place], timers=[Timer(key, forget_at)]), Books(rows, tenant_id)
+    decision.puts[key] = replace(answer, state="settled")
+    decision.puts[m.tenant_key(tenant_id)] = replace(tenant, cancelled=tenant.cancelled + 1)
+    decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, cancelled, waiting.work.trace))
+    close_reservation(rows, books, tenant_id, waiting.work.execution_id, None, decision)
+    books.into(decision)
+    return decision

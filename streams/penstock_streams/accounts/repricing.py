@@ -14,9 +14,11 @@ from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_schemas.records.accounts import ProviderCall
 from penstock_streams.accounts import model as m
+from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.charging import accounted_at_us, charged
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.accounts.prices import price_at
+from penstock_streams.accounts.reservations import amount_of
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer
 
 REPRICED_AT_ONCE = 100
@@ -47,6 +49,7 @@ def reprice(rows: Rows, policy: Policy, queue: str, now: int) -> Decision:
     if waiting is None:
         return Decision()
     decision, head = Decision(), waiting.head
+    books: dict[str, Books] = {}
     end = min(waiting.cursor + REPRICED_AT_ONCE, waiting.tail)
     for number in range(waiting.cursor, end):
         key = m.unpriced_call_key(queue, number)
@@ -55,8 +58,12 @@ def reprice(rows: Rows, policy: Policy, queue: str, now: int) -> Decision:
         if line is not None:
             decision.deletes.append(key)
             decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, line))
+            of_tenant = books.setdefault(line.tenant_id, Books(rows, line.tenant_id))
+            of_tenant.charge(line.user_id, amount_of(line), line.period)
         if (call is None or line is not None) and number == head:
             head += 1
+    for of_tenant in books.values():
+        of_tenant.into(decision)
     if head == waiting.tail:
         decision.deletes.append(m.unpriced_key(queue))
         return decision

@@ -18,6 +18,7 @@ MAX_ATTEMPTS = 10
 DEFAULT_ATTEMPTS = 3
 MAX_TOKENS = 10_000_000
 """More output tokens than any model gives in a day; above it the number is a mistake."""
+MAX_RESERVED_TOKENS = 10**12
 MAX_METADATA_BYTES = 8 * 1024
 CLOCK_BEHIND_US = 48 * HOUR_US
 CLOCK_AHEAD_US = 5 * MINUTE_US
@@ -49,6 +50,7 @@ def problem_with(request: RequestExecution, received_us: int, queues: frozenset[
         ("max_tokens", request.max_tokens, MAX_TOKENS),
         ("timeout_s", request.timeout_s, MAX_TIMEOUT_S),
         ("max_attempts", request.max_attempts, MAX_ATTEMPTS),
+        ("reserve_tokens", request.reserve_tokens, MAX_RESERVED_TOKENS),
     ):
         if value is not None and not 1 <= value <= most:
             return Problem("invalid_request", f"{name} must be 1 to {most}, was {value}")
@@ -79,6 +81,7 @@ def request_digest(request: RequestExecution) -> str:
         request.timeout_s,
         request.max_attempts,
         request.queue,
+        *(() if request.reserve_tokens is None else (request.reserve_tokens,)),
         sorted(request.metadata.items()),
     )
     return sha256(msgspec.msgpack.encode(asked)).hexdigest()
