@@ -57,7 +57,7 @@ RETRYABLE = "full disk is retryable"
 
 FAULTS = (
     Fault("worker killed (SIGKILL)", blows.kill_workers, 2, 10, 20, "lease expiry"),
-    Fault("worker stopped beyond its lease (SIGSTOP, SIGCONT)", blows.freeze_workers, 1, 5, 2, BOTH),
+    Fault("worker stopped beyond its lease (SIGSTOP, SIGCONT)", blows.freeze_workers, 0, 5, 2, BOTH),
     Fault("worker cut off from the broker for 20 s", blows.cut_a_worker_off, 1, 5, 1, "epoch check"),
     Fault("streams process killed (SIGKILL)", blows.kill_streams, 2, 10, 10, "recovery"),
     Fault("streams process killed at a step of its commit", blows.kill_streams_at_each_step, 3, 3, 7, "recovery"),
