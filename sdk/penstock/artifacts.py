@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -77,7 +78,12 @@ class ArtifactStore:
                 return ref
             temporary = f"{path}.{uuid.uuid4().hex}.part"
             self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(temporary, data)
+            try:
+                self._fs.pipe_file(temporary, data)
+            except Exception:  # half of it would keep what is full from being emptied
+                with suppress(Exception):
+                    self._fs.rm_file(temporary)
+                raise
             self._fs.mv(temporary, path)
         except Exception as exc:  # every backend raises its own
             raise ArtifactStoreUnreachable(

@@ -8,6 +8,7 @@ from penstock.artifacts import MAX_PAYLOAD_BYTES, ArtifactStore, CarriedText, ca
 from penstock.errors import ArtifactStoreUnreachable, InvalidInput, NotFound, PayloadTooLarge
 from penstock_schemas.records import PayloadRef
 from penstock_schemas.topics import MAX_INLINE_BYTES
+from tests.faults.mounts import SIZE_BYTES, MountRefused, small_disk
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -29,6 +30,19 @@ async def test_the_same_bytes_are_kept_once_and_nothing_else_stays(tmp_path):
     store = ArtifactStore(str(tmp_path))
     assert await store.put(b"bytes") == await store.put(b"bytes")
     assert [path.name for path in files(tmp_path)] == [(await store.put(b"bytes")).sha256]
+
+
+async def test_a_full_disk_says_so_and_keeps_nothing_half_written(tmp_path):
+    try:
+        with small_disk(tmp_path / "disk") as disk:
+            store = ArtifactStore(str(disk))
+            kept = await store.put(b"bytes")
+            with pytest.raises(ArtifactStoreUnreachable, match="No space left on device"):
+                await store.put(bytes(SIZE_BYTES + 1))
+            assert await store.get(kept) == b"bytes"
+            assert [path.name for path in files(disk)] == [kept.sha256]
+    except MountRefused as exc:
+        pytest.skip(f"no file system to fill: {exc}")
 
 
 async def test_a_blob_cut_short_is_written_again(tmp_path):

@@ -23,51 +23,52 @@ BATCHES_BEFORE = 25
 """Batches an armed process completes first: it has taken over everything and the load is in them."""
 
 
-BATCH_OF_BACKLOG = 3
-"""One of the first batches after a pause holds much of what came in it, so that repeating it shows."""
+BATCH_OF_BACKLOG = 4
+"""The first one sets the process's clock. One of the next holds much of what came in a pause, so that repeating it
+shows."""
 
 
-async def _flow() -> None:
+async def flow() -> None:
     await asyncio.sleep(RUNS_FOR_S)  # the load's time, not a wait for a condition
 
 
-async def _blows(processes: list[Kept], times: int, strike: Strike) -> None:
+async def strike_in_turn(processes: list[Kept], times: int, strike: Strike) -> None:
     """Strike the processes in turn, each only when all are healthy."""
     for victim in islice(cycle(processes), times):
         for process in processes:
             await process.until_healthy()
-        await _flow()
+        await flow()
         await strike(victim)
-    await _flow()
+    await flow()
 
 
-async def _worker_blows(world: World, victims: list[Kept], times: int, strike: Strike) -> None:
+async def worker_blows(world: World, victims: list[Kept], times: int, strike: Strike) -> None:
     async def strike_busy(victim: Kept) -> None:
         await world.until_busy(victim)
         await strike(victim)
 
-    await _blows(victims, times, strike_busy)
+    await strike_in_turn(victims, times, strike_busy)
 
 
 async def kill_workers(world: World, times: int) -> None:
-    await _worker_blows(world, world.workers, times, world.kill)
+    await worker_blows(world, world.workers, times, world.kill)
 
 
 async def kill_streams(world: World, times: int) -> None:
-    await _blows(world.streams, times, world.kill)
+    await strike_in_turn(world.streams, times, world.kill)
 
 
 async def kill_loaders(world: World, times: int) -> None:
-    await _blows(world.loaders, times, world.kill)
+    await strike_in_turn(world.loaders, times, world.kill)
 
 
 async def freeze_workers(world: World, times: int) -> None:
     """Beyond the lease, and long enough for the next attempt to have begun."""
-    await _worker_blows(world, world.workers, times, lambda victim: world.freeze(victim, HOLD_S + 4))
+    await worker_blows(world, world.workers, times, lambda victim: world.freeze(victim, HOLD_S + 4))
 
 
 async def freeze_streams(world: World, times: int) -> None:
-    await _blows(world.streams, times, lambda victim: world.freeze(victim, SESSION_S + 4))
+    await strike_in_turn(world.streams, times, lambda victim: world.freeze(victim, SESSION_S + 4))
 
 
 async def freeze_streams_in_transaction(world: World, times: int) -> None:
@@ -89,13 +90,13 @@ async def _thaw_after_takeover(world: World, victim: Kept, step: str) -> None:
     await asyncio.sleep(SESSION_S + 4)  # the length of the fault
     world.mark("thawed", victim, victim.send(signal.SIGCONT))
     await victim.until_healthy()
-    await _flow()
+    await flow()
 
 
 async def kill_streams_at_each_step(world: World, times: int) -> None:
     for number, step in enumerate(islice(cycle(ALL_STEPS), times)):
         await kill_at(world, world.streams[number % len(world.streams)], step)
-    await _flow()
+    await flow()
 
 
 async def kill_at(world: World, victim: Kept, step: str) -> None:
@@ -108,19 +109,19 @@ async def kill_at(world: World, victim: Kept, step: str) -> None:
 
 async def restart_everything(world: World, times: int) -> None:
     """SIGTERM to one process after the other, each when its predecessor's successor is healthy."""
-    await _flow()
+    await flow()
     for _ in range(times):
         for process in world.ours:
             if process in world.workers:
                 await world.until_busy(process)
             await world.terminate(process)
-    await _flow()
+    await flow()
 
 
 async def storm_of_rebalances(world: World, times: int) -> None:
     """Streams processes join and leave, and one that joins is killed, while partitions are still moving."""
     for number in range(times):
-        await _flow()
+        await flow()
         guests = [world.process("streams", f"guest-{number}-{n}") for n in range(2)]
         try:
             await asyncio.gather(*(guest.start() for guest in guests))
@@ -129,25 +130,25 @@ async def storm_of_rebalances(world: World, times: int) -> None:
         finally:
             await asyncio.gather(*(guest.leave() for guest in guests))
         world.mark("left", guests[0])
-    await _flow()
+    await flow()
 
 
 async def restart_broker(world: World, times: int) -> None:
     for _ in range(times):
-        await _flow()
+        await flow()
         await world.kill(world.broker.kept)
         await world.broker.kept.until_healthy()
         world.mark("broker is back", world.broker.kept)
         for process in world.ours:
             await process.until_healthy()
-    await _flow()
+    await flow()
 
 
 async def take_clickhouse_away(world: World, times: int, away_s: float = 8.0) -> None:
     """With a loader killed meanwhile: it holds a batch that it cannot insert."""
     clickhouse, (loader,) = world.clickhouse_engine, world.loaders
     for _ in range(times):
-        await _flow()
+        await flow()
         clickhouse.hold()
         await world.kill(clickhouse)
         await asyncio.sleep(away_s / 2)  # the length of the fault
@@ -157,31 +158,31 @@ async def take_clickhouse_away(world: World, times: int, away_s: float = 8.0) ->
         await clickhouse.until_healthy()
         world.mark("ClickHouse is back", clickhouse)
         await loader.until_healthy()
-    await _flow()
+    await flow()
 
 
 async def cut_a_worker_off(world: World, times: int) -> None:
-    await _worker_blows(world, world.workers[1:], times, lambda victim: world.cut_off(victim, CUT_S))
+    await worker_blows(world, world.workers[1:], times, lambda victim: world.cut_off(victim, CUT_S))
 
 
 async def cut_a_streams_process_off(world: World, times: int) -> None:
-    await _blows(world.streams[1:], times, lambda victim: world.cut_off(victim, CUT_S))
+    await strike_in_turn(world.streams[1:], times, lambda victim: world.cut_off(victim, CUT_S))
 
 
 async def kill_after_commit(world: World, times: int) -> None:
     """Between the commit of a batch and its application to the local store, which is then one batch behind."""
     for _ in range(times):
-        await _flow()
+        await flow()
         (victim,) = world.streams
         await world.restart_armed_with_backlog(victim, f"committed:{BATCH_OF_BACKLOG}")
         await victim.until_ended(len(victim.exits) + 1)
-    await _flow()
+    await flow()
 
 
 async def freeze_before_begin(world: World, times: int) -> None:
     """With a batch decided and nothing of it sent: what is fenced is all that keeps it from being sent later."""
     for _ in range(times):
-        await _flow()
+        await flow()
         victim = world.streams[0]
         await world.restart_armed_with_backlog(victim, f"begun:{BATCH_OF_BACKLOG}:SIGSTOP")
         await _thaw_after_takeover(world, victim, "begun")

@@ -13,7 +13,7 @@ from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import TOPICS
 from penstock_services.clickhouse import migrate
 from penstock_services.topic_admin import apply_topics
-from tests.faults import agents
+from tests.faults import agents, skew
 from tests.faults.evidence import Evidence
 from tests.faults.servers import broker, clickhouse
 from tests.faults.world import PARTITIONS, World
@@ -64,9 +64,11 @@ async def _set_up(made: World) -> None:
 
 
 def _install_agents(site: Path) -> None:
-    """An installed distribution, as an agent's author would make, for the workers' path."""
+    """An installed distribution, as an agent's author would make, for the workers' path; and what may set the
+    clocks of a process wrong."""
     info = site / "penstock_fault_agents-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: penstock-fault-agents\nVersion: 1\n")
     entry = f"{agents.STEPPING} = {agents.__name__}:{agents.SteppingAgent.__name__}"
     (info / "entry_points.txt").write_text(f"[penstock.agents]\n{entry}\n")
+    (site / "sitecustomize.py").write_text(f"import {skew.__name__}\n")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from tests.faults.building import world
 from tests.faults.catalog import CONTROLS, FAULTS, Control, Fault
@@ -22,6 +23,7 @@ FINDINGS_SHOWN = 20
 CONTROL_ROUNDS = 5
 """A guard's absence shows when the blow hits the right moment: so often it may miss."""
 Say = Callable[[str], None]
+Played = TypeVar("Played", Fault, Control)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Report:
     controls: list[ControlRow] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """What kept a fault from being judged."""
+    refused: list[str] = field(default_factory=list)
+    """What this machine does not allow to be played, and why."""
 
     @property
     def passed(self) -> bool:
@@ -76,6 +80,8 @@ async def campaign(folder: Path, *, full: bool, only: str, say: Say) -> Report:
     report = Report()
     faults = [fault for fault in FAULTS if only in fault.name and (full or fault.times)]
     controls = [control for control in CONTROLS if only in control.guard]
+    faults = _allowed(faults, lambda fault: fault.name, folder, report, say)
+    controls = _allowed(controls, lambda control: f"control: without {control.guard}", folder, report, say)
     async with registry(folder) as registry_url:
         play_faults = _play_faults(registry_url, folder, faults, full, report, say)
         play_controls = _play_controls(registry_url, folder, controls, report, say)
@@ -85,6 +91,20 @@ async def campaign(folder: Path, *, full: bool, only: str, say: Say) -> Report:
         else:
             await asyncio.gather(play_faults, play_controls)
     return report
+
+
+def _allowed(
+    played: Sequence[Played], name: Callable[[Played], str], folder: Path, report: Report, say: Say
+) -> list[Played]:
+    """Those that this machine allows."""
+    allowed = []
+    for each in played:
+        if (reason := each.refused(folder / "tried")) is None:
+            allowed.append(each)
+        else:
+            report.refused.append(f"{name(each)}: {reason}")
+            say(f"not played   {report.refused[-1]}")
+    return allowed
 
 
 async def _play_faults(

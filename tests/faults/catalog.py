@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from tests.faults import blows
+from tests.faults import blows, surroundings
 from tests.faults.blows import Inject
+from tests.faults.mounts import why_no_disk
+
+Refused = Callable[[Path], str | None]
+"""Why this machine does not allow a fault; None where it does. It may try in the folder, which is new."""
+
+
+def nothing_refuses(folder: Path) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,7 @@ class Fault:
     full_times: int
     guard: str
     """What protects against it: see the control of that name."""
+    refused: Refused = nothing_refuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +44,20 @@ class Control:
     """The kind of violation it must find: a field of `Verdict`."""
     streams: int = 2
     """Streams processes; with one, no other can stand in for the guard."""
+    refused: Refused = nothing_refuses
 
 
 AWAY_FOR_A_MINUTE = partial(blows.take_clickhouse_away, away_s=60.0)
 OFFSETS_LAST = "insert before commit"
 BOTH = "worker's deadline and epoch check"
 """Either alone keeps the results of a stopped worker away."""
+BROKERS_TIME = "brokers' time"
+CREDIBLE = "credible time"
+RETRYABLE = "full disk is retryable"
 
 FAULTS = (
     Fault("worker killed (SIGKILL)", blows.kill_workers, 2, 10, 20, "lease expiry"),
-    Fault("worker stopped beyond its lease (SIGSTOP, SIGCONT)", blows.freeze_workers, 1, 5, 2, BOTH),
+    Fault("worker stopped beyond its lease (SIGSTOP, SIGCONT)", blows.freeze_workers, 0, 5, 2, BOTH),
     Fault("worker cut off from the broker for 20 s", blows.cut_a_worker_off, 1, 5, 1, "epoch check"),
     Fault("streams process killed (SIGKILL)", blows.kill_streams, 2, 10, 10, "recovery"),
     Fault("streams process killed at a step of its commit", blows.kill_streams_at_each_step, 3, 3, 7, "recovery"),
@@ -59,6 +74,24 @@ FAULTS = (
     Fault("loader killed (SIGKILL)", blows.kill_loaders, 2, 5, 10, OFFSETS_LAST),
     Fault("ClickHouse away for 8 s, loader killed", blows.take_clickhouse_away, 1, 5, 1, OFFSETS_LAST),
     Fault("ClickHouse away for a minute, loader killed", AWAY_FOR_A_MINUTE, 0, 2, 1, OFFSETS_LAST),
+    Fault(
+        "workers' clocks 10 min and 5 % wrong, stopped beyond their leases",
+        surroundings.wrong_worker_clocks,
+        1,
+        3,
+        2,
+        BOTH,
+    ),
+    Fault("workers' clocks 40 days ahead", surroundings.worker_clocks_days_ahead, 0, 3, 1, CREDIBLE),
+    Fault(
+        "streams processes' clocks 10 min and 5 % wrong, killed with a worker",
+        surroundings.wrong_streams_clocks,
+        1,
+        3,
+        4,
+        BROKERS_TIME,
+    ),
+    Fault("worker's disk full", surroundings.fill_a_workers_disk, 1, 5, 2, RETRYABLE, why_no_disk),
 )
 
 CONTROLS = (
@@ -68,4 +101,7 @@ CONTROLS = (
     Control("recovery", blows.kill_after_commit, "doubled", streams=1),
     Control("fencing", blows.freeze_before_begin, "doubled"),
     Control(OFFSETS_LAST, blows.take_clickhouse_away, "rows"),
+    Control(CREDIBLE, surroundings.worker_clocks_days_ahead, "charges"),
+    Control(BROKERS_TIME, surroundings.wrong_streams_clocks, "lost"),
+    Control(RETRYABLE, surroundings.fill_a_workers_disk, "lost", refused=why_no_disk),
 )

@@ -67,6 +67,10 @@ class Kept:
         """Variables for the next start, and for that one alone."""
         self._armed = environment
 
+    def always(self, **environment: str) -> None:
+        """Variables for every start from now on."""
+        self.spec = replace(self.spec, env={**self.spec.env, **environment})
+
     def hold(self) -> None:
         """Once it has ended, do not start it again before `let_go`."""
         self._may_start.clear()

@@ -17,10 +17,12 @@ from tests.faults.verdict import Verdict, all_ended, judge, loaded_ids
 
 WANTED = nth("x", tenants_of("x", 1), 0)
 OFFSETS = count()
+RECEIVED_US = 1_793_534_400_000_000
+"""Noon of 1 November 2026, UTC."""
 
 
 def read(topic: topics.Topic, record: r.Record) -> Read:
-    return Read(record, topic.name, 0, next(OFFSETS), 0)
+    return Read(record, topic.name, 0, next(OFFSETS), RECEIVED_US)
 
 
 def completed(wanted: Wanted = WANTED, **changed: object) -> Read:
@@ -50,7 +52,7 @@ def progress(seq: int, epoch: int = 1) -> Read:
     return read(topics.EXECUTIONS_PROGRESS, r.ProgressReported(event_id=event_id, message="", **fields))
 
 
-def usage(call: int, epoch: int = 1) -> tuple[Read, Read]:
+def usage(call: int, epoch: int = 1, period: str = "2026-11") -> tuple[Read, Read]:
     """The report of one call, and its charge."""
     fields = {
         "tenant_id": WANTED.tenant,
@@ -62,9 +64,7 @@ def usage(call: int, epoch: int = 1) -> tuple[Read, Read]:
     }
     of_report = {"usage_topic": topics.ACCOUNTS_COMMANDS.name, "usage_partition": 0, "usage_offset": 0}
     line = derived_id("line", fields["usage_id"])
-    charge = r.UsageCharged(
-        event_id=line, **fields, **of_report, cost_nanousd=1, price_version="1", period="2026-11"
-    )
+    charge = r.UsageCharged(event_id=line, **fields, **of_report, cost_nanousd=1, price_version="1", period=period)
     report = r.RecordUsage(event_id=fields["usage_id"], **fields)
     return read(topics.ACCOUNTS_COMMANDS, report), read(topics.ACCOUNTS_EVENTS, charge)
 
@@ -142,6 +142,12 @@ def test_a_call_without_a_charge_is_missing_twice() -> None:
 
 def test_a_charge_nobody_reported_is_found() -> None:
     assert "was not reported" in verdict([*truth(), usage(9)[1]]).charges[0]
+
+
+@pytest.mark.parametrize(("period", "found"), [("2026-11", 0), ("2026-10", 0), ("2026-09", 1), ("2026-12", 1)])
+def test_a_charge_in_a_month_in_which_the_call_was_not_made_is_found(period: str, found: int) -> None:
+    reads = [*without(without(truth(), r.RecordUsage), r.UsageCharged), *usage(1, period=period)]
+    assert len(verdict(reads).charges) == found
 
 
 def test_a_gap_in_the_accepted_attempts_progress_is_found() -> None:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from penstock_schemas import records as r
 from tests.faults.blows import Inject
 from tests.faults.evidence import rows_of
 from tests.faults.load import Load
@@ -58,8 +59,10 @@ class Trial:
 
     @property
     def attempts_lost(self) -> int:
-        """Attempts that were taken away from their workers: whether the fault struck what it should."""
-        return Counter(type(read.record).__name__ for read in self._world.evidence.reads)["AttemptLost"]
+        """Attempts that were taken away from their workers, or failed for them: whether the fault struck what it
+        should."""
+        kinds = Counter(type(read.record) for read in self._world.evidence.reads)
+        return kinds[r.AttemptLost] + kinds[r.AttemptFailed]
 
     async def _until_loaded(self, load: Load) -> None:
         tenants = sorted({wanted.tenant for wanted in load.wanted})

@@ -13,6 +13,9 @@ GUARDS = (
     "recovery",
     "fencing",
     "insert before commit",
+    "brokers' time",
+    "credible time",
+    "full disk is retryable",
 )
 
 
@@ -32,6 +35,12 @@ def switch_off(guard: str) -> None:
             _every_process_its_own_transactional_id()
         case "insert before commit":
             _offsets_first()
+        case "brokers' time":
+            _each_process_its_own_time()
+        case "credible time":
+            _any_time_is_credible()
+        case "full disk is retryable":
+            _a_full_disk_fails_for_good()
         case _:
             raise ValueError(f"no guard {guard!r}; there are: {', '.join(GUARDS)}")
 
@@ -127,6 +136,42 @@ def _offsets_first() -> None:
         await load_guarded(self, batch, consumer, producer)
 
     Loader._load = load  # type: ignore[method-assign]
+
+
+def _each_process_its_own_time() -> None:
+    """Leases and timers go by the wall clock of whoever has the partition."""
+    from penstock_streams.kit.clock import BrokerClock
+
+    def stamped(self: BrokerClock, *_: int) -> None:
+        return None
+
+    BrokerClock.stamped = stamped  # type: ignore[method-assign]
+
+
+def _any_time_is_credible() -> None:
+    """A call is billed in the month in which its worker says that it happened."""
+    from penstock_streams.accounts import charging
+    from penstock_streams.timing import period_of
+
+    def accounting_period(occurred_us: int, received_us: int) -> str:
+        return period_of(occurred_us)
+
+    charging.accounting_period = accounting_period
+
+
+def _a_full_disk_fails_for_good() -> None:
+    """A full disk is the execution's failure, not its worker's."""
+    from penstock_consumers.worker.run import Run
+    from penstock_consumers.worker.slot import WorkerDiskFull
+
+    judged_guarded = Run._judged
+
+    def judged(self: Run, ended: Any) -> Any:
+        if ended.error_type == WorkerDiskFull.__name__:
+            ended.retryable = False
+        return judged_guarded(self, ended)
+
+    Run._judged = judged  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 
 from penstock_schemas import records as r
 from penstock_schemas import topics
@@ -20,6 +21,8 @@ WRITTEN_ONCE = (
     topics.dispatch_topic(topics.DEFAULT_QUEUE).name,
 )
 """Topics that only the stages write, inside their transactions: an event_id lies on them once."""
+LATE_DAYS = 2
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOADED_TOPICS = (topics.EXECUTIONS_EVENTS.name, topics.ACCOUNTS_EVENTS.name, topics.EXECUTIONS_PROGRESS.name)
 
 
@@ -33,7 +36,8 @@ class Verdict:
     doubled: list[str] = field(default_factory=list)
     """Executions with two terminal events, and records of the stages that were written twice."""
     charges: list[str] = field(default_factory=list)
-    """Calls that were charged twice, not at all, or without having been reported."""
+    """Calls that were charged twice, not at all, without having been reported, or in a month in which they were
+    not made."""
     progress: list[str] = field(default_factory=list)
     """Accepted attempts whose progress has a gap."""
     rows: list[str] = field(default_factory=list)
@@ -144,7 +148,22 @@ def _judge_charges(own: Sequence[Read], verdict: Verdict) -> Counter[str]:
     verdict.charges += [
         f"call {call} is charged and was not reported" for call in sorted(charged.keys() - reported)
     ]
+    verdict.charges += _misdated(own)
     return charged
+
+
+def _misdated(own: Sequence[Read]) -> list[str]:
+    """Charges in another month than that of their reports' arrival; an honest report may be as late as
+    `LATE_DAYS`."""
+    arrived = {read.record.usage_id: read.timestamp for read in own if isinstance(read.record, r.RecordUsage)}
+    found = []
+    for read in own:
+        if isinstance(read.record, r.UsageCharged) and read.record.usage_id in arrived:
+            day = EPOCH + timedelta(microseconds=arrived[read.record.usage_id])
+            months = {f"{day - timedelta(days=late):%Y-%m}" for late in range(LATE_DAYS + 1)}
+            if read.record.period not in months:
+                found.append(f"call {read.record.usage_id} of {day:%Y-%m-%d} is charged in {read.record.period}")
+    return found
 
 
 def _judge_repeats(reads: Sequence[Read], verdict: Verdict) -> None:

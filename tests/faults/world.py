@@ -28,7 +28,9 @@ HOLD_S = 6.0
 3 + 1 + 1 s), which start-up checks."""
 SESSION_S = 3.0
 """Of a streams process in its group."""
-TIMES = {
+MIN_FREE_BYTES = 1024 * 1024
+"""For a worker to take attempts: less than a small disk has (`mounts.SIZE_BYTES`)."""
+SETTINGS = {
     "PENSTOCK_LEASE_HOLD_S": str(HOLD_S),
     "PENSTOCK_STREAMS_SESSION_TIMEOUT_S": str(SESSION_S),
     "PENSTOCK_STREAMS_TRANSACTION_TIMEOUT_S": "3",
@@ -37,6 +39,7 @@ TIMES = {
     "PENSTOCK_WORKER_HEARTBEAT_S": "1",
     "PENSTOCK_WORKER_LEASE_MARGIN_S": "1.5",
     "PENSTOCK_WORKER_DRAIN_S": "0",
+    "PENSTOCK_WORKER_MIN_FREE_BYTES": str(MIN_FREE_BYTES),
 }
 
 
@@ -112,7 +115,7 @@ class World:
     def environment(self, bootstrap: str) -> dict[str, str]:
         clickhouse = self.clickhouse
         return {
-            **TIMES,
+            **SETTINGS,
             "PYTHONPATH": os.pathsep.join([str(self.folder / "site"), str(ROOT)]),
             "PENSTOCK_HOME": str(self.folder / "home"),
             "PENSTOCK_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
@@ -138,10 +141,10 @@ class World:
     def mark(self, what: str, process: Kept, at_s: float | None = None) -> None:
         self.marks.append(Mark(what, process.name, process.pid, time.time() if at_s is None else at_s))
 
-    async def kill(self, process: Kept) -> None:
+    async def kill(self, process: Kept, mark: str = "killed") -> None:
         """SIGKILL; returns once it has ended. It is started again at once."""
         ended = len(process.exits)
-        self.mark("killed", process, process.send(signal.SIGKILL))
+        self.mark(mark, process, process.send(signal.SIGKILL))
         await process.until_ended(ended + 1)
 
     async def terminate(self, process: Kept) -> None:
@@ -166,6 +169,14 @@ class World:
         await asyncio.sleep(for_s)  # the length of the fault
         wire.mend()
         self.mark("mended", process)
+        await process.until_healthy()
+
+    async def restart_with(self, process: Kept, **environment: str) -> None:
+        """SIGTERM, and a start with these variables, which stay for all later starts."""
+        process.always(**environment)
+        ended = len(process.exits)
+        process.send(signal.SIGTERM)
+        await process.until_ended(ended + 1)
         await process.until_healthy()
 
     async def restart_armed(self, process: Kept, crash_at: str) -> None:

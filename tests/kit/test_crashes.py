@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 STEPS = ("folded", "begun", "flushed", "checked", "before_commit", "committed", "applied")
 TENANTS = 7
+SECOND = 3
+"""The batch after the first that has records in it; before that an empty one sets the clock."""
 
 
 def truth(commands: int) -> Counter[str]:
@@ -33,7 +35,7 @@ async def test_a_kill_at_every_step_loses_and_repeats_nothing(make_world: MakeWo
     world = await make_world()
     for step in STEPS:
         await send(world, 140)  # three batches of at most 50; the second one dies
-        async with world.process(crash_at=f"{step}:2") as process:
+        async with world.process(crash_at=f"{step}:{SECOND}") as process:
             assert await asyncio.wait_for(process.wait(), 40) == -signal.SIGKILL, step
     async with world.process():
         await world.wait_for_outputs(140 * len(STEPS))
@@ -43,7 +45,7 @@ async def test_a_kill_at_every_step_loses_and_repeats_nothing(make_world: MakeWo
 async def test_a_frozen_owner_that_wakes_up_is_fenced(make_world: MakeWorld) -> None:
     world = await make_world()
     await send(world, 140)
-    async with world.process(crash_at="checked:2:SIGSTOP") as frozen:
+    async with world.process(crash_at=f"checked:{SECOND}:SIGSTOP") as frozen:
         await world.until(lambda: _stopped(frozen.pid), "the process froze inside its batch")
         async with world.process(folder="rocks-2"):
             await world.wait_for_outputs(140)  # the other one took over
@@ -59,7 +61,7 @@ async def test_a_frozen_owner_that_wakes_up_is_fenced(make_world: MakeWorld) -> 
 async def test_control_without_recovery_a_kill_after_the_commit_repeats_its_batch(make_world: MakeWorld) -> None:
     world = await make_world()
     await send(world, 140)
-    async with world.process(crash_at="committed:2") as process:
+    async with world.process(crash_at=f"committed:{SECOND}") as process:
         assert await asyncio.wait_for(process.wait(), 40) == -signal.SIGKILL
     async with world.process(without="recovery"):
         await world.wait_for_outputs(190)
@@ -69,7 +71,7 @@ async def test_control_without_recovery_a_kill_after_the_commit_repeats_its_batc
 async def test_control_without_fencing_a_frozen_owner_commits_its_batch_again(make_world: MakeWorld) -> None:
     world = await make_world()
     await send(world, 140)
-    async with world.process(crash_at="begun:2:SIGSTOP", without="fencing") as frozen:
+    async with world.process(crash_at=f"begun:{SECOND}:SIGSTOP", without="fencing") as frozen:
         await world.until(lambda: _stopped(frozen.pid), "the process froze inside its batch")
         async with world.process(folder="rocks-2", without="fencing"):
             await world.wait_for_outputs(140)

@@ -45,6 +45,21 @@ async def test_an_overdue_timer_yields_to_a_cancellation_that_waited_unread(make
     assert await fired(world) == ["end"]
 
 
+async def test_a_timer_goes_by_the_brokers_time_whatever_the_wall_clock_says(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world()
+    await world.send([command("later", "timer", 60_000)])
+    async with world.running():
+        await world.wait_for_outputs(1)
+    true_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true_ns() + 600 * 10**9)
+    async with world.running():
+        await world.send([command("end", "timer", 0)])
+        await world.until(lambda: _fired(world, "end"), "timers fire")
+    assert await fired(world) == ["end"]
+
+
 async def test_a_new_owner_lets_nothing_with_grace_expire_before_its_grace_is_over(make_world: MakeWorld) -> None:
     world = await make_world()
     stage = counting_stage("counting", (world.requests, world.commands), world.out, grace_s=4.0)

@@ -14,6 +14,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from penstock_services.topic_admin import kafka_admin
 from penstock_streams.kit.batch import Message
+from penstock_streams.kit.clock import BrokerClock
 from penstock_streams.kit.producer import TransactionalProducer
 from tests.kit.conftest import MakeWorld
 from tests.kit.world import World
@@ -23,7 +24,12 @@ pytestmark = pytest.mark.integration
 
 @asynccontextmanager
 async def producing(world: World, **changed: Any) -> AsyncIterator[TransactionalProducer]:
-    options: dict[str, Any] = {"transaction_timeout_s": 5, "batch_bytes": {}, "renewal_records": 1 << 30}
+    options: dict[str, Any] = {
+        "transaction_timeout_s": 5,
+        "batch_bytes": {},
+        "renewal_records": 1 << 30,
+        "clock": BrokerClock(),
+    }
     producer = TransactionalProducer(f"{world.id}-0", world.id, world.kafka.client_options(), **options | changed)
     await producer.start()
     try:
@@ -42,6 +48,14 @@ async def small_topic(world: World) -> str:
 
 def messages(number: int, size: int = 10) -> list[Message]:
     return [Message(b"%d" % index, b"x" * size, [("h", b"1"), ("none", None)]) for index in range(number)]
+
+
+async def test_what_a_broker_stamps_sets_the_clock(make_world: MakeWorld) -> None:
+    world, clock = await make_world(), BrokerClock()
+    async with producing(world, clock=clock) as producer:
+        await producer.send({(world.out.name, 0): messages(1)})
+        assert clock.is_set
+        await producer.commit({})
 
 
 async def test_a_refused_record_makes_nothing_of_its_transaction_visible(make_world: MakeWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,13 @@ def test_it_ends_with_the_terminal_event_and_its_last_progress_in_either_order()
     assert followed(RUN.started(), RUN.completed(last_seq=1), RUN.progress(1)).ended
     assert followed(RUN.progress(1), RUN.completed(last_seq=1)).ended
     assert followed(RUN.completed(last_seq=0)).ended
+
+
+@pytest.mark.parametrize("ending", [RUN.timed_out(), RUN.failed("attempts_exhausted"), RUN.cancelled()])
+def test_an_end_whose_last_progress_nobody_knows_ends_it_at_once(ending: r.Record):
+    seen = followed(RUN.started(), RUN.progress(1), ending)
+    assert seen.ended
+    assert not seen.accept(RUN.progress(2))
 
 
 def test_a_rejection_ends_it_at_once():

@@ -45,6 +45,17 @@ class Waits:
         return "waited"
 
 
+class WaitsForFile:
+    """Says which file it waits for."""
+
+    async def run(self, context: AgentContext) -> str:
+        awaited = context.workspace / "go"
+        await context.progress(str(awaited))
+        while not awaited.exists():
+            await asyncio.sleep(0.01)
+        return "it came"
+
+
 class Listens:
     """Works until it is told that it is cancelled, reports what it used, and returns half a result."""
 
@@ -94,6 +105,13 @@ class Fails:
 class FailsForNow:
     async def run(self, context: AgentContext) -> str:
         raise RetryableAgentError("the provider is away")
+
+
+class FindsNoRoom:
+    async def run(self, context: AgentContext) -> str:
+        with open("/dev/full", "wb", buffering=0) as full:  # noqa: ASYNC230 (agents may)
+            full.write(b"x")
+        return "written"
 
 
 class Prints:

@@ -1,6 +1,8 @@
 """A worker on a real broker and registry, beside a scripted lease authority."""
 
+import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,6 +14,7 @@ from penstock_consumers.worker.worker import Worker
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id, usage_id
 from penstock_schemas.topics import EXECUTIONS_LEASES, MAX_INLINE_BYTES, dispatch_topic
+from penstock_services.topic_admin import kafka_admin
 from tests.worker.lease_authority import QUEUE, LeaseAuthority, exists, lease, until
 
 pytestmark = pytest.mark.integration
@@ -127,6 +130,7 @@ async def test_a_crashed_slot_fails_its_run_retryably_and_is_replaced(authority,
         ("raises-base", "KeyboardInterrupt", False),
         ("returns-number", "NotText", False),
         ("fails-for-now", "RetryableAgentError", True),
+        ("finds-no-room", "WorkerDiskFull", True),
         ("no-such-agent", "UnknownAgent", False),
     ],
 )
@@ -204,6 +208,17 @@ async def test_a_repeated_dispatch_of_a_running_attempt_is_not_run_twice(authori
     assert len(authority.all(r.FinishAttempt, first)) == 1
 
 
+async def test_a_draining_worker_leaves_its_group_before_its_runs_end(authority, start_worker, platform):
+    async with start_worker(drain_s=30) as worker:
+        execution = await authority.dispatch("waits-for-file")
+        progress = await authority.until(lambda: authority.all(r.ProgressReported, execution), "the run has begun")
+        worker.drain()
+        while await group_members(platform.kafka):
+            assert not authority.all(r.FinishAttempt, execution), "the group was left only at the end"
+        await asyncio.to_thread(Path(progress[0].message).touch)
+        assert (await authority.finished(execution)).status == "completed"
+
+
 async def test_answers_to_other_workers_are_not_ours(authority, start_worker):
     async with start_worker() as worker:
         execution = await authority.dispatch("waits", input="1")
@@ -232,6 +247,14 @@ async def other_run(authority: LeaseAuthority) -> str:
     """An ordinary run: once it has finished, everything before it has been dealt with."""
     authority.on_claim = "grant"
     return await authority.dispatch("works")
+
+
+async def group_members(kafka: KafkaSettings) -> int:
+    """Of the workers' group of the queue."""
+    async with kafka_admin(kafka) as admin:
+        (described,) = await admin.describe_consumer_groups([f"penstock-workers-{QUEUE}"])
+    ((_, _, _, _, _, members, *_),) = described.groups
+    return len(members)
 
 
 async def open_dispatches(kafka: KafkaSettings) -> int:

@@ -16,6 +16,7 @@ from penstock_consumers.worker.kafka import FETCH_WAIT_MS, reach
 from penstock_consumers.worker.offsets import OffsetTracker
 from penstock_consumers.worker.outbox import Outbox
 from penstock_consumers.worker.pool import Reservation, SlotPool
+from penstock_consumers.worker.room import Room
 from penstock_schemas import records as r
 from penstock_schemas.topics import dispatch_topic
 from penstock_schemas.traces import TraceContext, trace_of
@@ -29,6 +30,10 @@ Take = Callable[[r.ExecutionDispatched, TraceContext | None, Reservation, Answer
 
 IDLE_WAIT_MS = 10_000
 """How long one wait for a dispatch lasts; it ends at once when there is one."""
+
+GROUP_HEARTBEAT_S = 0.5
+"""A member learns by its next heartbeat that another one left or joined, and until all have, nobody reads. What a
+draining worker hands back must start elsewhere within a second."""
 
 FULL_FOR_MS = 24 * 3_600_000
 """A worker whose slots are full reads nothing and stays a member; what it does not claim is repeated elsewhere."""
@@ -44,12 +49,19 @@ class DispatchReader:
     """
 
     def __init__(
-        self, queue: str, settings: KafkaSettings, outbox: Outbox, pool: SlotPool, session_timeout_s: float
+        self,
+        queue: str,
+        settings: KafkaSettings,
+        outbox: Outbox,
+        pool: SlotPool,
+        room: Room,
+        session_timeout_s: float,
     ) -> None:
         self._topic = dispatch_topic(queue)
         self._settings = settings
         self._outbox = outbox
         self._pool = pool
+        self._room = room
         self._offsets = OffsetTracker()
         self._uncommitted = asyncio.Event()
         self._consumer = AIOKafkaConsumer(
@@ -61,7 +73,7 @@ class DispatchReader:
             fetch_max_wait_ms=FETCH_WAIT_MS,
             session_timeout_ms=int(session_timeout_s * 1000),
             max_poll_interval_ms=FULL_FOR_MS,
-            heartbeat_interval_ms=int(session_timeout_s * 1000 / 3),
+            heartbeat_interval_ms=int(min(session_timeout_s / 3, GROUP_HEARTBEAT_S) * 1000),
         )
 
     async def start(self, wait_s: float) -> None:
@@ -82,6 +94,7 @@ class DispatchReader:
             if found is None:
                 continue
             self._offsets.read(TopicPartition(found.topic, found.partition), found.offset)
+            await self._room.until_enough()
             dispatch = await self._outbox.decode(found)
             answered = partial(self._answered, TopicPartition(found.topic, found.partition), found.offset)
             if isinstance(dispatch, r.ExecutionDispatched):
@@ -97,13 +110,15 @@ class DispatchReader:
             await self._commit_now()
 
     def standings(self) -> Iterator[Standing]:
-        """How far its partitions are read; while every slot is taken, nothing is read on purpose."""
+        """How far its partitions are read; while all slots are taken or the disk is full, it stops on purpose."""
+        paused = not self._pool.has_free or self._room.lacking() is not None
         for (topic, partition), read_to, end in read_up_to(self._consumer):
-            yield Standing("worker", topic, partition, read_to, end - read_to, paused=not self._pool.has_free)
+            yield Standing("worker", topic, partition, read_to, end - read_to, paused=paused)
 
     async def stop(self) -> None:
-        """Commit what is answered and leave the group."""
-        await self._commit_now()
+        """Commit what is answered and leave the group; what is answered later is read again by whoever has its
+        partition then, and its claim denied."""
+        await self.leave(self._consumer.assignment())
         await self._consumer.stop()
 
     async def leave(self, partitions: set[TopicPartition]) -> None:

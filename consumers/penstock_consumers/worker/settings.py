@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from penstock.settings import Settings
@@ -33,6 +33,8 @@ class WorkerSettings(Settings):
     """An unanswered claim is sent again after this, then after twice as long, and so on."""
     claim_patience_s: PositiveFloat = 30.0
     """After this an unanswered claim frees its slot; the dispatch will be repeated."""
+    min_free_bytes: NonNegativeInt = 64 * 1024 * 1024
+    """While the file system of the workspaces (in `TMPDIR`) has less room than this, no attempt is taken."""
     drain_s: float = Field(default=30.0, ge=0)
     """How long running attempts may go on after SIGTERM before they are handed back."""
     start_wait_s: PositiveFloat = 60.0

@@ -7,6 +7,7 @@ with it. A second thread, the guard, listens to the supervisor and ends the proc
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from penstock.agents import AgentCatalog, AgentContext, Attempt, Reportable, load_agents
-from penstock.errors import AgentError
+from penstock.errors import AgentError, RetryableAgentError
 from penstock_consumers.worker.guard import Guard, die
 from penstock_consumers.worker.sessions import kill_session
 from penstock_consumers.worker.wire import (
@@ -33,6 +34,10 @@ from penstock_schemas import records as r
 
 class NotText(AgentError):
     """The agent's `run` returned something else than a str."""
+
+
+class WorkerDiskFull(RetryableAgentError):
+    """The agent wrote to a disk without room: this worker's trouble, so another one may have the attempt."""
 
 
 class Slot:
@@ -83,7 +88,12 @@ class Slot:
             metadata=start.metadata,
         )
         context = self._guard.context = AgentContext(attempt, Path(start.workspace), self._report)
-        output: object = await self._agents.agent(start.agent_type).run(context)
+        try:
+            output: object = await self._agents.agent(start.agent_type).run(context)
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC:
+                raise
+            raise WorkerDiskFull(f"the worker's disk is full: {exc}") from exc
         if not isinstance(output, str):
             raise NotText(f"agent {start.agent_type!r} returned {type(output).__name__} instead of str")
         return output

@@ -21,6 +21,7 @@ from penstock_consumers.worker.leases import LeaseTable
 from penstock_consumers.worker.metrics import LEASES_HELD
 from penstock_consumers.worker.outbox import Outbox
 from penstock_consumers.worker.pool import SlotPool
+from penstock_consumers.worker.room import Room
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_schemas import records as r
 from penstock_schemas.codec import Codec
@@ -55,6 +56,7 @@ class Worker:
         self._pool = SlotPool(settings.concurrency)
         self._leases = LeaseTable(settings.lease_margin_s)
         self._reading: Sequence[LeaseFeed | DispatchReader] = ()
+        self._room: Room | None = None
         self._drain = asyncio.Event()
         self._state = "starting: not connected to Kafka and the registry yet"
 
@@ -71,7 +73,9 @@ class Worker:
         """Why this worker takes no attempts; None where it does."""
         if not self._state and not self._pool.started:
             return "starting: the slots are not ready yet"
-        return self._state or None
+        if self._state or self._room is None:
+            return self._state or None
+        return self._room.lacking()
 
     def standings(self) -> Iterator[Standing]:
         """How far everything this worker reads is read."""
@@ -99,8 +103,9 @@ class Worker:
         )
         attempts = Attempts(self.worker_id, outbox, claims, self._leases, self._pool, self._store, workspaces)
         feed = LeaseFeed(self.worker_id, self._kafka, outbox)
+        self._room = room = Room(workspaces, settings.min_free_bytes)
         readers = [
-            DispatchReader(queue, self._kafka, outbox, self._pool, settings.session_timeout_s)
+            DispatchReader(queue, self._kafka, outbox, self._pool, room, settings.session_timeout_s)
             for queue in settings.queues
         ]
         self._reading = (feed, *readers)
@@ -120,13 +125,17 @@ class Worker:
                 ]
                 for reader in readers:
                     await reader.start(settings.start_wait_s)
-                reading = [tasks.create_task(reader.read(attempts.take)) for reader in readers]
-                keeping += [tasks.create_task(reader.commit()) for reader in readers]
+                loops = [loop for reader in readers for loop in (reader.read(attempts.take), reader.commit())]
+                reading = [tasks.create_task(loop) for loop in loops]
                 self._state = ""
                 await self._drain.wait()
                 self._state = "draining: takes nothing new"
                 await _cancelled(reading)
+                self._reading = (feed,)
+                # At once: what is handed back must find its partition with a worker that reads it.
+                leaving = [tasks.create_task(reader.stop()) for reader in readers]
                 await attempts.drain(settings.drain_s)
+                await asyncio.wait(leaving)
                 await _cancelled(keeping)
         finally:
             await asyncio.gather(*(reader.stop() for reader in readers), feed.stop())

@@ -15,7 +15,7 @@ from penstock_schemas.codec import Codec
 from penstock_services.health import serve_health
 from penstock_services.tracing import tracing
 from penstock_streams.kit.api import Stage
-from penstock_streams.kit.runner import StageRunner, now_micros
+from penstock_streams.kit.runner import StageRunner
 from penstock_streams.kit.settings import StreamsSettings
 
 log = logging.getLogger("penstock.streams")
@@ -29,7 +29,7 @@ async def run_stages(
     codec: Codec,
     *,
     kafka: KafkaSettings | None = None,
-    clock: Callable[[], int] = now_micros,
+    clock: Callable[[], int] | None = None,
 ) -> None:
     """Run `stages` until SIGTERM or SIGINT; the main program of a streams process (on uvloop).
 

@@ -13,6 +13,7 @@ from aiokafka.structs import RecordMetadata
 
 from penstock_streams.kit._faults import crash_point
 from penstock_streams.kit.batch import Message
+from penstock_streams.kit.clock import BrokerClock, boottime_us
 
 log = logging.getLogger("penstock.streams")
 
@@ -24,6 +25,8 @@ RETRY_BACKOFF_MS = 20
 """aiokafka waits this long while the markers of the transaction before are being written."""
 REQUEST_TIMEOUT_MS = 20_000
 STOP_TIMEOUT_S = 5.0
+LOG_APPEND_TIME = 1
+"""As a broker says that a timestamp is its own."""
 
 Batches = Mapping[tuple[str, int], Sequence[Message]]
 _Sent = tuple[asyncio.Future[RecordMetadata], int]
@@ -36,6 +39,7 @@ class TransactionalProducer:
     Args:
         client_options: address and security, for aiokafka.
         batch_bytes: by topic, the largest batch to send; default `BATCH_BYTES`.
+        clock: learns from what the brokers stamp.
         renewal_records: see `StreamsSettings.producer_renewal_records`.
     """
 
@@ -48,6 +52,7 @@ class TransactionalProducer:
         transaction_timeout_s: float,
         batch_bytes: Mapping[str, int],
         renewal_records: int,
+        clock: BrokerClock,
     ) -> None:
         self._options = dict(client_options) | {
             "transactional_id": transactional_id,
@@ -61,6 +66,7 @@ class TransactionalProducer:
         self._group_id = group_id
         self._batch_bytes = batch_bytes
         self._renewal_records = renewal_records
+        self._clock = clock
         self._producer: AIOKafkaProducer | None = None
         self._sent: Counter[TopicPartition] = Counter()
 
@@ -92,11 +98,12 @@ class TransactionalProducer:
         assert self._producer is not None
         await self._producer.begin_transaction()
         crash_point("begun")
+        sent_us = boottime_us()
         sending = [self._send(TopicPartition(*target), messages) for target, messages in batches.items()]
         sent = [batch for batches in await asyncio.gather(*sending) for batch in batches]
         await self._producer.flush()
         crash_point("flushed")
-        return await self._check(sent)
+        return await self._check(sent, sent_us)
 
     async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Commit the transaction, with `next_offsets` for whoever displays the group's lag."""
@@ -116,12 +123,15 @@ class TransactionalProducer:
         except Exception as exc:  # fenced, or the broker is gone: nothing of ours depends on it
             log.info("%s: producer did not stop cleanly: %r", self.transactional_id, exc)
 
-    async def _check(self, sent: Sequence[_Sent]) -> dict[TopicPartition, int]:
+    async def _check(self, sent: Sequence[_Sent], sent_us: int) -> dict[TopicPartition, int]:
         """Not optional: aiokafka commits a transaction one of whose batches was refused."""
         ends: dict[TopicPartition, int] = {}
+        acknowledged_us = boottime_us()
         for future, count in sent:
             metadata = await future
             ends[metadata.topic_partition] = metadata.offset + count
+            if metadata.timestamp_type == LOG_APPEND_TIME:
+                self._clock.stamped(metadata.timestamp * 1000, sent_us, acknowledged_us)
         return ends
 
     async def _send(self, target: TopicPartition, messages: Sequence[Message]) -> list[_Sent]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import TopicPartition
@@ -18,6 +17,7 @@ from penstock_services.topic_admin import kafka_admin
 from penstock_streams.kit._faust import Membership, Partitions
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.batch import TaskFacts
+from penstock_streams.kit.clock import BrokerClock
 from penstock_streams.kit.errors import PartitionCountMismatch
 from penstock_streams.kit.grace import check_grace
 from penstock_streams.kit.inputs import TaskInputs
@@ -29,16 +29,12 @@ from penstock_streams.kit.task import Task, TaskParts
 from penstock_streams.kit.topology import Topology, changelog_name, load_topology
 
 
-def now_micros() -> int:
-    return time.time_ns() // 1000
-
-
 class StageRunner:
     """Runs `stages` for as long as it is entered. Use as an async context manager, then `wait_for_failure`.
 
     Args:
         codec: the runner resolves what it writes; the caller closes its registry.
-        clock: microseconds since the epoch.
+        clock: microseconds since the epoch; None for the brokers' time.
 
     Raises (on entering):
         KafkaUnreachable: no broker answers.
@@ -52,13 +48,15 @@ class StageRunner:
         codec: Codec,
         *,
         kafka: KafkaSettings | None = None,
-        clock: Callable[[], int] = now_micros,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self._stages = tuple(stages)
         self._settings = settings
         self._codec = codec
         self._kafka = kafka or KafkaSettings()
-        self._clock = clock
+        self._broker_clock = BrokerClock()
+        self._setting_clock = asyncio.Lock()
+        self._clock = clock or self._broker_clock
         self._topology: Topology | None = None
         self._membership: Membership | None = None
         self._tasks: list[Task] | None = None
@@ -172,6 +170,7 @@ class StageRunner:
             transaction_timeout_s=settings.transaction_timeout_s,
             batch_bytes={topic: min(limit, BATCH_BYTES) for topic, limit in topology.record_bytes.items()},
             renewal_records=settings.producer_renewal_records,
+            clock=self._broker_clock,
         )
         parts = TaskParts(
             facts=TaskFacts(stage, partition, changelog, topology.partitions, topology.record_bytes),
@@ -183,6 +182,7 @@ class StageRunner:
             client_options=options,
             committed=self._committed,
             clock=self._clock,
+            set_clock=self._set_clock,
             recover=catch_up,
         )
         return Task(parts, running=self._freeze_once_all_run)
@@ -196,6 +196,12 @@ class StageRunner:
             in_memory = self._settings.store == "memory"
             self._stores[key] = MemoryStore() if in_memory else RocksStore(folder / str(partition))
         return self._stores[key]
+
+    async def _set_clock(self, commit: Callable[[], Awaitable[None]]) -> None:
+        """One task's batch sets it for all."""
+        async with self._setting_clock:
+            if not self._broker_clock.is_set:
+                await commit()
 
     async def _committed(self) -> Mapping[TopicPartition, int]:
         async with kafka_admin(self._kafka) as admin:

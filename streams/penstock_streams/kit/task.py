@@ -80,6 +80,8 @@ class TaskParts:
     clock: Callable[[], int]
     recover: Callable[..., Awaitable[int]]
     """Brings the store up to its changelog: `recovery.catch_up`."""
+    set_clock: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] | None = None
+    """Sets `clock`, where it is not set yet, by what it is given: the commit of an empty batch."""
     monotonic: Callable[[], float] = time.monotonic
     """Seconds; what a new owner's grace and the pace of transactions are measured on."""
 
@@ -184,6 +186,8 @@ class Task:
 
     async def _process(self) -> None:
         parts, most = self._parts, self._parts.settings.max_batch_records
+        if parts.set_clock is not None:  # before any event or timer is decided by a wrong time
+            await parts.set_clock(lambda: self._commit(lambda fold: None))
         alarm = Alarm(self._timers, parts.inputs, parts.clock, self._facts.stage.grace_s, parts.monotonic)
         intake = self._intake()
         self._wait_for(None)
