@@ -107,8 +107,8 @@ def test_a_query_is_stopped_at_its_max_execution_time(server: ClickHouseProcess,
 
 
 def test_a_result_that_is_cut_at_its_max_execution_time_says_so(client: Any) -> None:
-    query = "SELECT repeat('x', 1000), sleepEachRow(0.001) FROM numbers(1000000)"
-    settings = {"max_execution_time": 1, "max_block_size": 100}
+    query = "SELECT repeat('x', 500000), sleepEachRow(0.01) FROM numbers(1000000)"
+    settings = {"max_execution_time": 2, "max_block_size": 2}
     with pytest.raises(StreamFailureError, match="TIMEOUT_EXCEEDED"):
         _ = client.query(query, settings=settings).result_columns
 
