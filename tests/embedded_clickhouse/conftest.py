@@ -22,10 +22,9 @@ def connect(clickhouse_database: ClickHouseSettings) -> Iterator[Connect]:
 
     def open_client(**options: Any) -> Any:
         settings = clickhouse_database
-        given = {"password": settings.password.get_secret_value(), "database": settings.database, **options}
-        client = clickhouse_connect.get_client(
-            host=settings.host, port=settings.port, username=settings.user, **given
-        )
+        given = {"username": settings.user, "password": settings.password.get_secret_value()}
+        given |= {"database": settings.database, **options}
+        client = clickhouse_connect.get_client(host=settings.host, port=settings.port, **given)
         opened.append(client)
         return client
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -108,34 +104,3 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 def test_it_never_runs_without_a_password(tmp_path: Path, password: str | None) -> None:
     code, line = run_to_its_end(tmp_path / "data", password=password)
     assert (code, "password file" in line) == (2, True)
-
-
-def test_kill_9_during_inserts_loses_no_acknowledged_row(tmp_path: Path) -> None:
-    rounds, written = 3, 0
-    seed = random.randrange(1 << 32)
-    moments = random.Random(seed)
-    for number in range(rounds):
-        server = ClickHouseProcess(tmp_path)
-        client = open_client(server.settings)
-        client.command("CREATE TABLE IF NOT EXISTS penstock.t (a Int64) ENGINE = MergeTree ORDER BY a")
-        assert set(range(written)) <= _rows(client), f"lost before round {number}, seed {seed}"
-        killer = threading.Timer(moments.uniform(0.05, 0.4), server.kill)
-        killer.start()
-        with contextlib.suppress(Exception):  # the kill arrives as whatever error the client makes of it
-            while True:
-                block = [[n] for n in range(written, written + 1000)]
-                client.insert("penstock.t", block, column_names=["a"])
-                written += 1000
-        killer.join()
-    server = ClickHouseProcess(tmp_path)
-    assert set(range(written)) <= _rows(open_client(server.settings)), f"seed {seed}"
-    assert written
-    server.stop()
-
-
-def _rows(client: Any) -> set[int]:
-    return (
-        set(client.query("SELECT a FROM penstock.t").result_columns[0])
-        if client.command("SELECT count() FROM penstock.t")
-        else set()
-    )

@@ -15,7 +15,7 @@ from typing import Any
 import clickhouse_connect
 import psutil
 import pytest
-from clickhouse_connect.driver.exceptions import StreamFailureError
+from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from penstock.settings import ClickHouseSettings
 from penstock_services.embedded.clickhouse.app import STATEMENTS
@@ -66,18 +66,18 @@ def peak_memory_of(server: ClickHouseProcess, work: Callable[[], None]) -> int:
     return int(peak - before)
 
 
-def test_a_result_of_400_mb_takes_no_more_memory_than_its_window(server: ClickHouseProcess, client: Any) -> None:
+def test_a_result_of_500_mb_takes_no_more_memory_than_its_window(server: ClickHouseProcess, client: Any) -> None:
     received = 0
 
     def read() -> None:
         nonlocal received
-        query = "SELECT repeat('x', 1000) FROM numbers(400000) SETTINGS max_threads = 1"
+        query = "SELECT repeat('x', 1000) FROM numbers(500000) SETTINGS max_threads = 1"
         with client.raw_stream(query, fmt="TSV") as stream:
             received = sum(map(len, iter(lambda: stream.read(MIB), b"")))
 
     client.command("SELECT count() FROM numbers(1000000)")  # what the engine allocates once
     assert peak_memory_of(server, read) < 150 * MIB
-    assert received == 400000 * 1001
+    assert received == 500000 * 1001
 
 
 def test_rows_of_800_mb_take_no_more_memory_than_a_few_blocks(server: ClickHouseProcess, client: Any) -> None:
@@ -93,6 +93,34 @@ def test_rows_of_800_mb_take_no_more_memory_than_a_few_blocks(server: ClickHouse
 def test_an_error_behind_the_first_rows_is_not_taken_for_the_end(client: Any) -> None:
     with pytest.raises(StreamFailureError, match="FUNCTION_THROW_IF"):
         _ = client.query("SELECT number, throwIf(number = 3000000) FROM numbers(4000000)").result_columns
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT count() FROM numbers(1e12)", "SELECT number FROM numbers(1e12) FORMAT Null"]
+)
+def test_a_query_is_stopped_at_its_max_execution_time(server: ClickHouseProcess, client: Any, sql: str) -> None:
+    settings = {"max_execution_time": 1, "query_id": "timed"}
+    with pytest.raises(DatabaseError) as caught:
+        client.raw_query(sql, settings=settings)
+    assert caught.value.code == 159
+    assert not _running(client, "timed")
+
+
+def test_a_result_that_is_cut_at_its_max_execution_time_says_so(client: Any) -> None:
+    query = "SELECT repeat('x', 500000), sleepEachRow(0.01) FROM numbers(1000000)"
+    settings = {"max_execution_time": 2, "max_block_size": 2}
+    with pytest.raises(StreamFailureError, match="TIMEOUT_EXCEEDED"):
+        _ = client.query(query, settings=settings).result_columns
+
+
+def test_a_query_that_wants_too_much_memory_fails_alone(client: Any) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        client.command(
+            "SELECT length(groupArray(number)) FROM numbers(1e9)", settings={"max_memory_usage": 30 * MIB}
+        )
+    assert caught.value.code == 241
+    assert client.command("SELECT 1") == 1
+    assert 0 < client.command("SELECT getSetting('max_memory_usage')") < psutil.virtual_memory().total
 
 
 def test_a_long_scan_holds_nobody_up(server: ClickHouseProcess, client: Any) -> None:

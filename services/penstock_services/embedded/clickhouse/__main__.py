@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from penstock.errors import InvalidInput, PenstockError, PortTaken
+from penstock_services.embedded.clickhouse.access import READER, USER, Account
 from penstock_services.embedded.clickhouse.app import App
 from penstock_services.embedded.clickhouse.engine import Engine
 
@@ -30,14 +31,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--path", type=Path, required=True, help="data folder; made where it is missing")
     parser.add_argument("--port", type=int, required=True, help="HTTP port; 0 takes a free one")
     parser.add_argument("--password-file", type=Path, required=True, help="password of the user `default`")
+    parser.add_argument(
+        "--reader-password-file", type=Path, help="password of the user `reader`, who only reads; without, none"
+    )
+    parser.add_argument(
+        "--reader-readonly", type=int, choices=(1, 2), default=2, help="2: the reader may change settings; 1: not"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        password = read_password(options.password_file)
+        accounts = [Account(USER, read_password(options.password_file))]
+        if options.reader_password_file:
+            password = read_password(options.reader_password_file)
+            accounts.append(Account(READER, password, options.reader_readonly))
         listener = listen(options.host, options.port)
         with listener:
-            serve(Engine.open(options.path.resolve()), password, listener)
+            serve(Engine.open(options.path.resolve()), accounts, listener)
     except PenstockError as exc:
         print(f"clickhouse: {exc}", file=sys.stderr)
         return exc.exit_code
@@ -89,9 +99,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(engine: Engine, password: str, listener: socket.socket) -> None:
+def serve(engine: Engine, accounts: list[Account], listener: socket.socket) -> None:
     """Answer requests until a signal; then finish what is in flight for at most `GRACE_S` seconds and close."""
-    app = App(engine, password)
+    app = App(engine, accounts)
     config = uvicorn.Config(
         app,
         lifespan="off",

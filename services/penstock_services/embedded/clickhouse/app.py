@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from penstock_services.embedded.clickhouse.body import Body, Receive
+from penstock_services.embedded.clickhouse.access import Account, authenticate, check_readonly, readonly_level
+from penstock_services.embedded.clickhouse.body import Body, Form, Receive
 from penstock_services.embedded.clickhouse.engine import Engine
 from penstock_services.embedded.clickhouse.errors import (
     ABORTED,
@@ -18,13 +20,15 @@ from penstock_services.embedded.clickhouse.errors import (
     EngineError,
 )
 from penstock_services.embedded.clickhouse.execution import Execution, run_whole
+from penstock_services.embedded.clickhouse.external import ExternalTable, external_tables
 from penstock_services.embedded.clickhouse.guard import KINDS_OF_GET
 from penstock_services.embedded.clickhouse.incoming import read_statement
 from penstock_services.embedded.clickhouse.inserting import stream_rows
 from penstock_services.embedded.clickhouse.request import Call
 from penstock_services.embedded.clickhouse.response import Response, Send
 from penstock_services.embedded.clickhouse.selecting import stream_result
-from penstock_services.embedded.clickhouse.session import Sessions
+from penstock_services.embedded.clickhouse.session import Session
+from penstock_services.embedded.clickhouse.sessions import Sessions
 from penstock_services.embedded.clickhouse.statement import STREAMED, Statement
 
 log = logging.getLogger("penstock.clickhouse")
@@ -39,12 +43,12 @@ class App:
     """The HTTP interface over one engine.
 
     Args:
-        password: of the user `default`.
+        accounts: who may ask.
     """
 
-    def __init__(self, engine: Engine, password: str) -> None:
+    def __init__(self, engine: Engine, accounts: Sequence[Account]) -> None:
         self._engine = engine
-        self._password = password
+        self._accounts = {account.name: account for account in accounts}
         self._threads = ThreadPoolExecutor(STATEMENTS * THREADS_OF_A_STATEMENT, "clickhouse")
         self._turns = asyncio.Semaphore(STATEMENTS)
         self._sessions = Sessions(engine, self._in_thread)
@@ -78,9 +82,9 @@ class App:
         try:
             call = Call.of(scope)
             response = self._response(send, call)
-            call.authenticate(self._password)
+            account = authenticate(call, self._accounts)
             body = Body(receive, call.headers.get("content-encoding", ""))
-            await self._until_client_goes(self._execute(call, body, response), body)
+            await self._until_client_goes(self._execute(call, account, body, response), body)
         except ClickHouseError as exc:
             await response.fail(exc)
         except asyncio.CancelledError:  # by the HTTP server, when SIGTERM's grace is over
@@ -89,21 +93,43 @@ class App:
             log.exception("request %s failed", call.query_id)
             await response.fail(EngineError(exc))
 
-    async def _execute(self, call: Call, body: Body, response: Response) -> None:
+    async def _execute(self, call: Call, account: Account, body: Body, response: Response) -> None:
+        form = Form({}, {})
         if call.headers.get("content-type", "").startswith("multipart/form-data"):
-            call.params.update(await body.form(call.headers["content-type"]))
+            form = await body.form(call.headers["content-type"])
+        call.params.update(form.fields)
+        tables = external_tables(call, form.files, self._engine.guard)
         sql, statement = await read_statement(call, body)
         self._engine.guard.check(statement)
         if call.reads_only and statement.kind not in KINDS_OF_GET:
             raise ClickHouseError(READONLY, f"GET implies readonly; send {statement.kind} with POST")
-        borrowed = self._sessions.borrow(call.session_id, call.session_timeout_s, call.session_must_exist)
-        async with self._turns, borrowed as session:
+        async with self._turns, self._sessions.borrow(call, account) as session:
+            readonly = readonly_level(call, session.readonly)
+            check_readonly(statement, readonly)
             try:
-                await self._in_thread(session.prepare, call.settings, call.database)
-                execution = Execution(sql, statement, body, session, call, response, self._engine, self._in_thread)
-                await _way_of(statement)(execution)
+                await self._in_thread(session.prepare, call.settings, call.database, call.query_id)
+                async with self._beside(tables, session):
+                    if not session.kept:
+                        await self._in_thread(session.freeze, readonly)
+                    running = Execution(
+                        sql, statement, body, session, call, response, self._engine, self._in_thread
+                    )
+                    await _way_of(statement)(running)
             except RuntimeError as exc:
                 raise EngineError(exc) from exc
+
+    @contextlib.asynccontextmanager
+    async def _beside(self, tables: Sequence[ExternalTable], session: Session) -> AsyncIterator[None]:
+        """External tables are there inside; a passing session takes them with it."""
+        made: list[ExternalTable] = []
+        try:
+            for table in tables:
+                await self._in_thread(table.create, session)
+                made.append(table)
+            yield
+        finally:
+            for table in made if session.kept else ():
+                await self._in_thread(table.drop, session)
 
     async def _until_client_goes(self, work: Awaitable[None], body: Body) -> None:
         """Run `work`; a client that goes away has its query stopped."""

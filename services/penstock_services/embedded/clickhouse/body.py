@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from penstock_services.embedded.clickhouse.encoding import decompressor
@@ -18,10 +19,20 @@ from penstock_services.embedded.clickhouse.errors import (
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+MAX_FORM_BYTES = 64 << 20
+"""Longest form, external tables included; it is held in memory."""
 MAX_TEXT_BYTES = 8 << 20
 """Longest statement, VALUES included. Rows in any number go by FORMAT, which is streamed."""
 HEAD_BYTES = 64 << 10
 """An INSERT's head, up to its data, is looked for in so much of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart form: long parameters and external tables, as clickhouse-connect sends them."""
+
+    fields: dict[str, str]
+    files: dict[str, bytes]
 
 
 class Body:
@@ -62,42 +73,32 @@ class Body:
         """Take the first `size` bytes of what `head()` returned out of the body."""
         self._pushed_back = self._pushed_back[size:]
 
-    async def text(self) -> bytes:
+    async def text(self, limit_bytes: int = MAX_TEXT_BYTES) -> bytes:
         """All of the rest.
 
         Raises:
-            ClickHouseError: longer than `MAX_TEXT_BYTES`.
+            ClickHouseError: longer than `limit_bytes`.
         """
         parts: list[bytes] = []
         size = 0
         async for chunk in self.chunks():
             parts.append(chunk)
             size += len(chunk)
-            if size > MAX_TEXT_BYTES:
+            if size > limit_bytes:
                 raise ClickHouseError(
                     QUERY_IS_TOO_LARGE,
-                    f"the statement is longer than {MAX_TEXT_BYTES} bytes; send rows with INSERT … FORMAT",
+                    f"the request is longer than {limit_bytes} bytes; send rows with INSERT … FORMAT",
                 )
         return b"".join(parts)
 
-    async def form(self, content_type: str) -> dict[str, str]:
-        """The text fields of a multipart form, in which clickhouse-connect sends long parameters.
+    async def form(self, content_type: str) -> Form:
+        """The body as a multipart form.
 
         Raises:
-            ClickHouseError: not UTF-8, or it carries a file (external tables are not offered).
+            ClickHouseError: longer than `MAX_FORM_BYTES`, not a form, or a text field is not UTF-8.
         """
-        raw = b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + await self.text()
-        fields: dict[str, str] = {}
-        for part in email.message_from_bytes(raw, policy=email.policy.HTTP).iter_parts():
-            name = str(part.get_param("name", header="content-disposition"))
-            if part.get_filename() is not None:
-                raise ClickHouseError(BAD_ARGUMENTS, f"external table {name[:80]!r}: not offered by this engine")
-            content = part.get_payload(decode=True)
-            try:
-                fields[name] = content.decode() if isinstance(content, bytes) else ""
-            except UnicodeDecodeError as exc:
-                raise ClickHouseError(BAD_ARGUMENTS, f"form field {name[:80]!r} is not UTF-8") from exc
-        return fields
+        raw = b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + await self.text(MAX_FORM_BYTES)
+        return await asyncio.to_thread(_parse_form, raw)
 
     async def client_gone(self) -> None:
         """Returns when the client closed its connection; never, while its body is still being read."""
@@ -118,3 +119,22 @@ class Body:
                 yield chunk
         if rest := self._codec.finish():
             yield rest
+
+
+def _parse_form(raw: bytes) -> Form:
+    message = email.message_from_bytes(raw, policy=email.policy.HTTP)
+    if not message.is_multipart():
+        raise ClickHouseError(BAD_ARGUMENTS, "the request's body is no multipart form, although it claims to be")
+    form = Form({}, {})
+    for part in message.iter_parts():
+        name = str(part.get_param("name", header="content-disposition"))
+        payload = part.get_payload(decode=True)
+        content = payload if isinstance(payload, bytes) else b""
+        if part.get_filename() is not None:
+            form.files[name] = content
+            continue
+        try:
+            form.fields[name] = content.decode()
+        except UnicodeDecodeError as exc:
+            raise ClickHouseError(BAD_ARGUMENTS, f"form field {name[:80]!r} is not UTF-8") from exc
+    return form

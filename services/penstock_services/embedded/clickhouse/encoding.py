@@ -1,10 +1,11 @@
-"""HTTP content encodings: the three that clickhouse-connect and curl offer."""
+"""HTTP content encodings: those that clickhouse-connect and curl offer."""
 
 from __future__ import annotations
 
 import zlib
 from typing import Any, Protocol
 
+import brotli  # type: ignore[import-untyped]  # has no stubs
 import lz4.frame  # type: ignore[import-untyped]  # has no stubs
 
 from penstock_services.embedded.clickhouse.errors import BAD_ARGUMENTS, ClickHouseError
@@ -14,7 +15,9 @@ try:
 except ImportError:
     from backports import zstd
 
-ENCODINGS = ("lz4", "zstd", "gzip")
+ENCODINGS = ("lz4", "zstd", "br", "gzip", "deflate")
+_WINDOW_BITS = {"gzip": 31, "deflate": 15}
+"""zlib's number for the container."""
 
 
 class Codec(Protocol):
@@ -36,8 +39,8 @@ class _Identity:
 class _Compress:
     def __init__(self, encoding: str) -> None:
         self._head = b""
-        if encoding == "gzip":
-            self._codec: Any = zlib.compressobj(1, zlib.DEFLATED, 31)  # 31: gzip container
+        if encoding in _WINDOW_BITS:
+            self._codec: Any = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS[encoding])
         elif encoding == "zstd":
             self._codec = zstd.ZstdCompressor(level=1)
         else:
@@ -53,28 +56,64 @@ class _Compress:
         return head + bytes(self._codec.flush())
 
 
-class _Decompress:
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._touched = False
-        if encoding == "gzip":
-            self._codec: Any = zlib.decompressobj(31)
-        elif encoding == "zstd":
-            self._codec = zstd.ZstdDecompressor()
-        else:
-            self._codec = lz4.frame.LZ4FrameDecompressor()
+class _CompressBrotli:
+    def __init__(self) -> None:
+        self._codec = brotli.Compressor(quality=1)
 
     def feed(self, data: bytes) -> bytes:
-        try:
-            self._touched = True
-            return bytes(self._codec.decompress(data))
-        except (zlib.error, zstd.ZstdError, RuntimeError, EOFError) as exc:
-            raise ClickHouseError(BAD_ARGUMENTS, f"request body is no valid {self._encoding}: {exc}") from exc
+        return bytes(self._codec.process(data))
 
     def finish(self) -> bytes:
-        if self._touched and not self._codec.eof:
+        return bytes(self._codec.finish())
+
+
+class _Decompress:
+    """One frame after another: clickhouse-connect ends a frame with every block of rows."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._codec: Any = None
+
+    def feed(self, data: bytes) -> bytes:
+        parts: list[bytes] = []
+        try:
+            while data:
+                if self._codec is None or self._codec.eof:
+                    self._codec = _frame(self._encoding)
+                parts.append(self._codec.decompress(data))
+                data = (self._codec.unused_data or b"") if self._codec.eof else b""
+        except (zlib.error, zstd.ZstdError, RuntimeError, EOFError) as exc:
+            raise ClickHouseError(BAD_ARGUMENTS, f"request body is no valid {self._encoding}: {exc}") from exc
+        return b"".join(parts)
+
+    def finish(self) -> bytes:
+        if self._codec is not None and not self._codec.eof:
             raise ClickHouseError(BAD_ARGUMENTS, f"request body ends in the middle of its {self._encoding} frame")
         return b""
+
+
+class _DecompressBrotli:
+    def __init__(self) -> None:
+        self._codec = brotli.Decompressor()
+        self._touched = False
+
+    def feed(self, data: bytes) -> bytes:
+        self._touched = True
+        try:
+            return bytes(self._codec.process(data))
+        except brotli.error as exc:
+            raise ClickHouseError(BAD_ARGUMENTS, f"request body is no valid br: {exc}") from exc
+
+    def finish(self) -> bytes:
+        if self._touched and not self._codec.is_finished():
+            raise ClickHouseError(BAD_ARGUMENTS, "request body ends in the middle of its br stream")
+        return b""
+
+
+def _frame(encoding: str) -> Any:
+    if encoding in _WINDOW_BITS:
+        return zlib.decompressobj(_WINDOW_BITS[encoding])
+    return zstd.ZstdDecompressor() if encoding == "zstd" else lz4.frame.LZ4FrameDecompressor()
 
 
 def decompressor(encoding: str) -> Codec:
@@ -89,11 +128,13 @@ def decompressor(encoding: str) -> Codec:
         raise ClickHouseError(
             BAD_ARGUMENTS, f"Content-Encoding {encoding[:40]!r} is not offered; use {', '.join(ENCODINGS)}"
         )
-    return _Decompress(encoding)
+    return _DecompressBrotli() if encoding == "br" else _Decompress(encoding)
 
 
 def compressor(encoding: str | None) -> Codec:
     """For a response's Content-Encoding; None compresses nothing."""
+    if encoding == "br":
+        return _CompressBrotli()
     return _Compress(encoding) if encoding else _Identity()
 
 

@@ -66,10 +66,10 @@ class Engine:
         """A new connection: its own settings, current database and temporary tables. Takes about 1 ms."""
         return chdb.connect(str(self.path))
 
-    def kill(self, query_id: str) -> bool:
-        """Stop what runs under `query_id`; False where nothing does."""
+    def kill(self, mark: str) -> bool:
+        """Stop what runs under a session's `mark`; False where nothing does."""
         # The engine names queries itself; ours is carried in a setting.
-        sql = f"KILL QUERY WHERE Settings['log_comment'] = {quote(query_id)} ASYNC"
+        sql = f"KILL QUERY WHERE Settings['log_comment'] = {quote(mark)} ASYNC"
         with self._keeper_lock:
             return bool(self._keeper.query(sql, "TSVRaw").bytes())
 

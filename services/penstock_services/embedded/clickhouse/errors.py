@@ -11,7 +11,7 @@ BAD_ARGUMENTS = (36, "BAD_ARGUMENTS")
 NOT_IMPLEMENTED = (48, "NOT_IMPLEMENTED")
 UNKNOWN_SETTING = (115, "UNKNOWN_SETTING")
 READONLY = (164, "READONLY")
-QUERY_IS_TOO_LARGE = (307, "TOO_MANY_BYTES")
+QUERY_IS_TOO_LARGE = (229, "QUERY_IS_TOO_LARGE")
 NETWORK_ERROR = (210, "NETWORK_ERROR")
 ABORTED = (236, "ABORTED")
 SESSION_NOT_FOUND = (372, "SESSION_NOT_FOUND")
@@ -21,17 +21,23 @@ AUTHENTICATION_FAILED = (516, "AUTHENTICATION_FAILED")
 NOT_AN_ENGINE_ERROR = 1002
 """ClickHouse's UNKNOWN_EXCEPTION: what failed was not the engine."""
 
+_BAD_REQUEST = frozenset(
+    [6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676]
+)
+_NOT_FOUND = frozenset([46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511])
+_ALSO_BAD_REQUEST = frozenset([43, 69, 70, 130, 131, 164, 184, 210, 306, 372, 373, 386, 456, 457])
+"""The client's own faults, for which some versions of the real server answer 500."""
 HTTP_STATUS = {
-    **dict.fromkeys((192, 193, 497, 516), 403),
-    **dict.fromkeys((6, 26, 27, 36, 38, 41, 43, 44, 47, 53, 62, 69, 70, 72, 115, 117, 130, 131, 164, 184), 400),
-    **dict.fromkeys((210, 372, 373, 386, 456, 457), 400),
-    **dict.fromkeys((46, 60, 78, 81), 404),
+    **dict.fromkeys((192, 193, 497, 512, 516), 403),
+    **dict.fromkeys(_BAD_REQUEST | _ALSO_BAD_REQUEST, 400),
+    **dict.fromkeys(_NOT_FOUND, 404),
+    194: 401,
     48: 501,
     159: 408,
-    **dict.fromkeys((209, 236, 439), 503),
-    307: 413,
+    **dict.fromkeys((76, 209, 236, 439), 503),
+    229: 413,
 }
-"""From exceptionCodeToHTTPStatus.cpp of ClickHouse; anything else is 500."""
+"""As exceptionCodeToHTTPStatus.cpp of ClickHouse says; anything else is 500."""
 
 
 class ClickHouseError(PenstockError):

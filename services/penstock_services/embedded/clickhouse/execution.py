@@ -58,7 +58,7 @@ class Execution:
         """Stop the query `running`; returns once the engine has been told, or it is over."""
         told = False
         while not told and not running.done():
-            told = await self.in_thread(self.engine.kill, self.call.query_id)
+            told = await self.in_thread(self.engine.kill, self.session.mark)
             await asyncio.wait([running], timeout=KILL_PAUSE_S)
 
 
@@ -79,6 +79,8 @@ async def run_whole(execution: Execution) -> None:
         await asyncio.wait([running])
     if execution.statement.kind == "USE":
         await execution.in_thread(execution.session.note_use)
+    elif execution.statement.kind == "SET":
+        await execution.in_thread(execution.session.note_set)
     rows = result.bytes()
     await execution.response.reply(
         rows, format_name=execution.output_format if rows else None, **summary_of(result)

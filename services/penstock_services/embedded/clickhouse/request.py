@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from penstock_services.embedded.clickhouse.errors import (
-    AUTHENTICATION_FAILED,
     BAD_ARGUMENTS,
     ClickHouseError,
 )
-from penstock_services.embedded.clickhouse.session import DEFAULT_TIMEOUT_S
 
-USER = "default"
 _NOT_SETTINGS = frozenset(
     (
         *("query", "database", "user", "password", "session_id", "session_timeout", "session_check", "query_id"),
@@ -29,11 +23,14 @@ _NOT_SETTINGS = frozenset(
             "quota_key",
             "client_protocol_version",
             "client_name",
+            "readonly",
         ),
     )
 )
 """Parameters of the HTTP interface itself; every other one is a setting of the engine."""
 _UNSUPPORTED = frozenset({"compress", "decompress", "role", "close_session", "stacktrace"})
+DEFAULT_TIMEOUT_S = 60.0
+"""Of a session, as on the real server (default_session_timeout)."""
 MAX_PARAMETERS = 4096
 
 
@@ -79,16 +76,6 @@ class Call:
         self.query_id = wanted
         return self
 
-    def authenticate(self, password: str) -> None:
-        """Raise `ClickHouseError` unless user and password are right; compared in constant time."""
-        user, given = self._credentials()
-        known = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), password.encode())
-        if user != USER or not known:
-            raise ClickHouseError(
-                AUTHENTICATION_FAILED,
-                f"{user[:80]}: Authentication failed: password is incorrect, or there is no user with such name.",
-            )
-
     @property
     def sql(self) -> bytes:
         """The statement in the URL; the rest of it or its rows may follow in the body."""
@@ -123,9 +110,9 @@ class Call:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Engine settings among the parameters, with the query id where `Engine.kill` finds it."""
+        """Engine settings among the parameters."""
         named = {n: v for n, v in self.params.items() if n not in _NOT_SETTINGS | _UNSUPPORTED}
-        return {n: v for n, v in named.items() if not n.startswith("param_")} | {"log_comment": self.query_id}
+        return {n: v for n, v in named.items() if not n.startswith("param_")}
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -135,14 +122,3 @@ class Call:
             if not name.isidentifier():
                 raise ClickHouseError(BAD_ARGUMENTS, f"query parameter {name[:80]!r} is no identifier")
         return found
-
-    def _credentials(self) -> tuple[str, str]:
-        scheme, _, encoded = self.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
-                return "(unreadable)", ""
-            return user, password
-        user = self.params.get("user") or self.headers.get("x-clickhouse-user") or USER
-        return user, self.params.get("password") or self.headers.get("x-clickhouse-key") or ""

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from penstock_services.embedded.clickhouse.engine import DATABASE, Engine, quote
 from penstock_services.embedded.clickhouse.errors import (
-    SESSION_IS_LOCKED,
-    SESSION_NOT_FOUND,
     UNKNOWN_SETTING,
     ClickHouseError,
 )
 
-LOCK_WAIT_S = 0.5
-"""A response reaches the client a moment before its session is free for the next request."""
-DEFAULT_TIMEOUT_S = 60.0
-"""As on the real server (default_session_timeout)."""
+SHARE_OF_MEMORY = 2
+"""One statement may take this part of the machine's memory; the engine's own default is no limit."""
 SETTINGS = {
+    "max_memory_usage": str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // SHARE_OF_MEMORY),
     "implicit_select": "0",  # `1 + 1` alone is no query over HTTP
     "http_max_tries": "2",  # a dead address is not tried ten times
     "output_format_parallel_formatting": "0",  # 400 MB of result: 13 to 130 MB of memory, not 530, and faster
@@ -32,9 +30,14 @@ SETTINGS = {
 
 
 class Session:
-    """One chdb connection. Its methods block."""
+    """One chdb connection. Its methods block.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        readonly: as ClickHouse's setting; above 0 the engine does not let it go down again.
+        kept: for more than one request.
+    """
+
+    def __init__(self, engine: Engine, readonly: int, kept: bool) -> None:
         self.connection: Any = engine.connect()
         self.lock = asyncio.Lock()
         self.expires_at = 0.0
@@ -42,36 +45,64 @@ class Session:
         self._database = ""
         self.chosen_database: str | None = None
         """What `USE` chose in this session."""
+        self.kept = kept
+        self.readonly = 0
+        self.mark = secrets.token_hex(8)
+        """The `log_comment` of what runs in this session, by which the engine stops it."""
+        self._apply({**SETTINGS, "log_comment": self.mark})
+        self.freeze(readonly)
 
-    def prepare(self, settings: Mapping[str, str], database: str | None) -> None:
-        """Make `settings` and `database` those of the next statement; settings of the last one are taken back."""
-        wanted = {**SETTINGS, **settings}
+    def prepare(self, settings: Mapping[str, str], database: str | None, query_id: str) -> None:
+        """Make `settings` and `database` those of the next statement; settings of the last one are taken back.
+
+        Raises:
+            ClickHouseError: a name that no setting can have.
+            RuntimeError: the engine's, for an unknown one and for any change where `readonly` is 1.
+        """
+        if self.readonly != 1:
+            self.mark = query_id
         for name in settings:
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
                 raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {name[:80]!r}")
-        changes = [
-            f"{name} = {quote(value)}" for name, value in wanted.items() if self._applied.get(name) != value
-        ]
-        changes += [f"{name} = DEFAULT" for name in self._applied if name not in wanted]
-        if changes:
-            self.run("SET " + ", ".join(changes))
-            self._applied = wanted
+        self._apply({**SETTINGS, **settings, "log_comment": self.mark})
         database = database or self.chosen_database or DATABASE
         if database != self._database:
             escaped = database.replace("\\", "\\\\").replace("`", "\\`")
             self.run(f"USE `{escaped}`")
             self._database = database
 
+    def freeze(self, readonly: int) -> None:
+        """Let the engine hold `readonly`. It cannot be undone, so a kept session gets only what is its own."""
+        if readonly > self.readonly:
+            self.run(f"SET readonly = {readonly}")
+            self.readonly = readonly
+
     def note_use(self) -> None:
         """Remember what a `USE` statement chose."""
-        self.chosen_database = self._database = (
-            self.connection.query("SELECT currentDatabase()", "TSVRaw").bytes().decode().rstrip("\n")
-        )
+        self.chosen_database = self._database = self._ask("currentDatabase()")
+
+    def note_set(self) -> None:
+        """Remember what a `SET` statement made of `readonly`."""
+        self.readonly = int(self._ask("getSetting('readonly')"))
 
     def set_parameters(self, parameters: Mapping[str, str]) -> None:
         """Query parameters of an INSERT, which the engine takes only as settings."""
         if parameters:
             self.run("SET " + ", ".join(f"param_{name} = {quote(value)}" for name, value in parameters.items()))
+
+    def _apply(self, wanted: dict[str, str]) -> None:
+        changes = [
+            f"{name} = {quote(value)}" for name, value in wanted.items() if self._applied.get(name) != value
+        ]
+        if self.readonly != 1:
+            changes += [f"{name} = DEFAULT" for name in self._applied if name not in wanted]
+        if changes:
+            self.run("SET " + ", ".join(changes))
+            self._applied = wanted
+
+    def _ask(self, expression: str) -> str:
+        answer = self.connection.query(f"SELECT {expression}", "TSVRaw").bytes()
+        return str(answer.decode()).rstrip("\n")
 
     def run(self, sql: str) -> None:
         self.connection.query(sql, "Null")
@@ -79,64 +110,3 @@ class Session:
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):
             self.connection.close()
-
-
-class Sessions:
-    """The sessions of this process, by id. Used on the event loop only.
-
-    Args:
-        in_thread: runs a blocking call.
-    """
-
-    def __init__(self, engine: Engine, in_thread: Callable[..., Awaitable[Any]]) -> None:
-        self._engine = engine
-        self._in_thread = in_thread
-        self._kept: dict[str, Session] = {}
-
-    @contextlib.asynccontextmanager
-    async def borrow(self, session_id: str | None, timeout_s: float, must_exist: bool) -> AsyncIterator[Session]:
-        """The session `session_id`, held for one request; a passing one without an id.
-
-        Raises:
-            ClickHouseError: held by another request, or not there although it must be.
-        """
-        await self._close_expired()
-        if not session_id:
-            session = await self._in_thread(Session, self._engine)
-            try:
-                yield session
-            finally:
-                await self._in_thread(session.close)
-            return
-        session = self._kept.get(session_id)
-        if session is None:
-            if must_exist:
-                raise ClickHouseError(SESSION_NOT_FOUND, f"Session {session_id!r} not found")
-            opened = await self._in_thread(Session, self._engine)
-            session = self._kept.setdefault(session_id, opened)
-            if session is not opened:
-                await self._in_thread(opened.close)
-        try:
-            await asyncio.wait_for(session.lock.acquire(), LOCK_WAIT_S)
-        except TimeoutError:
-            raise ClickHouseError(
-                SESSION_IS_LOCKED, f"Session {session_id!r} is locked by a concurrent client"
-            ) from None
-        try:
-            yield session
-        finally:
-            session.expires_at = time.monotonic() + timeout_s
-            session.lock.release()
-
-    async def close(self) -> None:
-        """Close every session."""
-        for session_id in list(self._kept):
-            await self._in_thread(self._kept.pop(session_id).close)
-
-    async def _close_expired(self) -> None:
-        now = time.monotonic()
-        expired = [
-            key for key, s in self._kept.items() if s.expires_at and s.expires_at < now and not s.lock.locked()
-        ]
-        for session in [self._kept.pop(key) for key in expired]:
-            await self._in_thread(session.close)

@@ -41,6 +41,8 @@ class Statement:
     """Where INSERT data begins: behind `FORMAT X`."""
     has_select: bool = False
     has_values: bool = False
+    sets_settings: bool = False
+    """A SETTINGS clause, of the statement or of a subquery."""
     uses_client_file: bool = False
     """INTO OUTFILE or FROM INFILE."""
     has_second: bool = False
@@ -123,6 +125,8 @@ class _Keywords:
             found.kind, found.has_select = word, word in STREAMED
         elif not found.subject:
             found.subject = word
+        if token == "=" and self.before_previous == "SETTINGS":
+            found.sets_settings = True
         if depth == 0:
             self._clause(token, word, start)
         self.before_previous, self.previous = self.previous, word

@@ -1,0 +1,1 @@
+"""clickhouse-connect's own tests against the embedded ClickHouse: `scripts/clickhouse-connect-suite`."""
