@@ -79,7 +79,7 @@ def test_a_price_that_contradicts_a_listed_one_is_refused_and_nothing_of_its_fil
     assert (done.returncode, "price_conflict" in done.stderr) == (3, True), done.stderr
     file.write_text("\n".join(["model,input_per_mtok,output_per_mtok,effective", rows[0]]))
     assert len(stack.json("prices", "import", str(file))) == 1
-    eventually(lambda: f"{model}-sound" in {row["model"] for row in stack.json("prices")}, "the list shows it")
+    eventually(lambda: f"{model}-sound" in {row["model"] for row in stack.json("prices", "list")})
 
 
 @pytest.mark.parametrize(
