@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -10,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from penstock.client import Client
+from penstock.models import Bill
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
@@ -35,31 +37,33 @@ def client(stack: Stack) -> Client:
     )
 
 
-def report(stack: Stack, tenant: str, model: str) -> None:
-    """One call of a million input tokens."""
+def bill_after_one_call(stack: Stack, tenant: str, model: str, awaited: Callable[[Bill], bool]) -> None:
+    """Report a call of a million input tokens, and wait for the bill that is `awaited`."""
 
     async def go() -> None:
-        async with client(stack) as sdk:
+        async with client(stack) as sdk, asyncio.timeout(60):
             await sdk.record_usage(
                 tenant=tenant, usage_id=str(uuid4()), model=model, input_tokens=1_000_000, output_tokens=0
             )
+            while not awaited(await sdk.bill(tenant)):
+                await asyncio.sleep(0.1)
 
     asyncio.run(go())
 
 
 def test_usage_of_an_unknown_model_is_billed_once_its_price_is_listed_and_the_audit_agrees(stack: Stack):
     tenant, model = "priced", f"ours-{uuid4().hex[:8]}"
-    report(stack, tenant, model)
-    eventually(lambda: stack.json("bill", tenant)["quarantined_calls"] == 1)
+    bill_after_one_call(stack, tenant, model, lambda bill: bill.quarantined_calls == 1)
     amounts = ("--input-per-mtok", "0.123456789", "--output-per-mtok", "1")
     listed = stack.json("prices", "set", model, *amounts, "--effective", YESTERDAY)
     assert listed["input_nanousd_per_mtok"] == 123_456_789
     again = stack.json("prices", "set", model, *amounts, "--effective", YESTERDAY)
     assert again == listed
-    report(stack, tenant, model)
-    eventually(lambda: stack.json("bill", tenant)["total_nanousd"] == 2 * 123_456_789)
-    assert stack.json("bill", tenant)["quarantined_calls"] == 0
-    shown = [row for row in stack.json("prices", "list") if row["model"] == model]
+    expected = (2 * 123_456_789, 0)
+    bill_after_one_call(
+        stack, tenant, model, lambda bill: (bill.total_nanousd, bill.quarantined_calls) == expected
+    )
+    shown = stack.json("prices", "list", "--model", model)
     assert [(row["source"], row["version"]) for row in shown] == [("operator", listed["version"])]
     audit = stack.penstock("audit")
     assert audit.returncode == 0, audit.stdout
