@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penstock.client import Client
     from penstock.errors import PenstockError
-    from penstock.models import Bill, BillLine, Cursor, Execution, Lease, ProgressGap, Submission, Tenant
+    from penstock.models import Bill, BillLine, Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
     from penstock.sync import SyncClient
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Execution",
     "Lease",
     "PenstockError",
+    "Price",
     "ProgressGap",
     "Submission",
     "SyncClient",
@@ -36,7 +37,8 @@ _HOME_OF = {
     "SyncClient": "penstock.sync",
     "PenstockError": "penstock.errors",
 } | dict.fromkeys(
-    ("Bill", "BillLine", "Cursor", "Execution", "Lease", "ProgressGap", "Submission", "Tenant"), "penstock.models"
+    ("Bill", "BillLine", "Cursor", "Execution", "Lease", "Price", "ProgressGap", "Submission", "Tenant"),
+    "penstock.models",
 )
 
 

@@ -6,12 +6,15 @@ learns at once, with the argument's name.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from penstock.errors import InvalidInput
-from penstock_schemas.records import SYSTEM_TENANT
+from penstock.money import nanousd_of
+from penstock_schemas.prices import problem_with_price
+from penstock_schemas.records import SYSTEM_TENANT, ListedPrice
 from penstock_schemas.records.base import Id, Name, TenantId
 from penstock_schemas.topics import DEFAULT_QUEUE, MAX_CANCEL_REASON_CHARS
 
@@ -82,8 +85,82 @@ class UsageArguments(Arguments):
     cache_read_tokens: Tokens = 0
     cache_write_tokens: Tokens = 0
     reasoning_tokens: Tokens = 0
+    tool_calls: Tokens = 0
+    sandbox_cpu_ms: Tokens = 0
+    sandbox_gb_ms: Tokens = 0
     user: CallerId | None = None
     agent: Name | None = None
+
+
+def _exact(amount: Any) -> int:
+    try:
+        return nanousd_of(amount)
+    except InvalidInput as exc:
+        raise ValueError(str(exc)) from exc
+
+
+Usd = Annotated[int, BeforeValidator(_exact)]
+"""Given in USD as decimal text, Decimal or whole number; kept in nano-USD."""
+
+
+class PriceArguments(Arguments):
+    """One price of `Client.set_prices`. Amounts in USD, exact to the nano-dollar."""
+
+    model: CallerId
+    input_per_mtok: Usd
+    output_per_mtok: Usd
+    cache_read: Usd | None = None
+    """Per million tokens, as all tokens; without one, cached input costs what input costs."""
+    cache_write: Usd | None = None
+    per_tool_call: Usd = 0
+    per_cpu_second: Usd = 0
+    per_gb_second: Usd = 0
+    effective: AwareDatetime
+    """In force from here on, until a later one is."""
+
+    def listed(self) -> ListedPrice:
+        """As it travels."""
+        since_epoch = self.effective - datetime(1970, 1, 1, tzinfo=UTC)
+        return ListedPrice(
+            model=self.model,
+            effective_from=since_epoch // timedelta(microseconds=1),
+            input_nanousd_per_mtok=self.input_per_mtok,
+            cache_read_nanousd_per_mtok=self.input_per_mtok if self.cache_read is None else self.cache_read,
+            cache_write_nanousd_per_mtok=self.input_per_mtok if self.cache_write is None else self.cache_write,
+            output_nanousd_per_mtok=self.output_per_mtok,
+            tool_call_nanousd=self.per_tool_call,
+            cpu_second_nanousd=self.per_cpu_second,
+            gb_second_nanousd=self.per_gb_second,
+        )
+
+
+ARGUMENT_OF = {
+    "model": "model",
+    "effective_from": "effective",
+    "input_nanousd_per_mtok": "input_per_mtok",
+    "cache_read_nanousd_per_mtok": "cache_read",
+    "cache_write_nanousd_per_mtok": "cache_write",
+    "output_nanousd_per_mtok": "output_per_mtok",
+    "tool_call_nanousd": "per_tool_call",
+    "cpu_second_nanousd": "per_cpu_second",
+    "gb_second_nanousd": "per_gb_second",
+}
+"""The argument a field of a ListedPrice comes from."""
+
+
+def checked_price(**values: Any) -> PriceArguments:
+    """`values` as a price that accounts can list.
+
+    Raises:
+        InvalidInput: names the first argument that cannot be used; nothing was sent.
+    """
+    price = checked(PriceArguments, **values)
+    if price.effective < datetime(1970, 1, 1, tzinfo=UTC):
+        raise InvalidInput(f"effective {price.effective.isoformat()}: must not be before 1970")
+    if problem := problem_with_price(price.listed()):
+        name, why = problem
+        raise InvalidInput(f"{ARGUMENT_OF[name]}: {why}")
+    return price
 
 
 class TenantArguments(Arguments):

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -14,12 +15,15 @@ from penstock.arguments import (
     BillArguments,
     CancelArguments,
     ListArguments,
+    PriceArguments,
     RunArguments,
     TenantArguments,
     UsageArguments,
     checked,
+    checked_price,
 )
 from penstock.artifacts import ArtifactStore
+from penstock.broadcasting import Broadcasting
 from penstock.cancelling import Cancelling
 from penstock.connecting import KafkaConnection
 from penstock.dead_letters import DeadLetters
@@ -28,8 +32,9 @@ from penstock.followed import Item, Terminal
 from penstock.following import Following
 from penstock.history import History
 from penstock.leasing import Leasing
-from penstock.models import Bill, Cursor, Execution, Lease, Submission, Tenant
+from penstock.models import Bill, Cursor, Execution, Lease, Price, Submission, Tenant
 from penstock.outcome import output_of, state_of
+from penstock.prices import Prices
 from penstock.reading import Reading
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock.submitting import Submitting
@@ -75,6 +80,7 @@ class Client:
         self._cancelling = Cancelling(self._submitting, self._following)
         self._leasing = Leasing(self._kafka, self._encoding)
         self._tenants = Tenants(self._kafka, self._encoding, self._submitting)
+        self._prices = Prices(self._kafka, self._encoding, Broadcasting(self._kafka, self._encoding))
         self.dead_letters = DeadLetters(self._kafka, self._encoding, self._reading)
         self._submitted: OrderedDict[str, Submission] = OrderedDict()
         self._open = AsyncExitStack()
@@ -285,6 +291,66 @@ class Client:
         )
         return await self._tenants.configure(wanted)
 
+    async def prices(self) -> Sequence[Price]:
+        """Every price an operator listed, by model and effective date, as far as ClickHouse has loaded them."""
+        return await self._reading.prices()
+
+    async def set_price(
+        self,
+        model: str,
+        *,
+        input_per_mtok: str | Decimal | int,
+        output_per_mtok: str | Decimal | int,
+        cache_read: str | Decimal | int | None = None,
+        cache_write: str | Decimal | int | None = None,
+        per_tool_call: str | Decimal | int = 0,
+        per_cpu_second: str | Decimal | int = 0,
+        per_gb_second: str | Decimal | int = 0,
+        effective: datetime | None = None,
+    ) -> Price:
+        """Operator: list one price; returns it once all of accounts charges at it.
+
+        Amounts are USD, exact to the nano-dollar; floats are refused. Token prices are per million tokens.
+
+        Args:
+            model: a name as it is reported, or the canonical one, for every name of the model.
+            cache_read: without one, input read from the cache costs what input costs; `cache_write` likewise.
+            effective: in force from here on, until a later price is; default: now. Usage that was quarantined for
+                want of a price is charged if it happened after that.
+
+        Raises:
+            InvalidInput, PriceRejected, CommandInterrupted, NotConfirmed: as `set_prices`.
+        """
+        (price,) = await self.set_prices(
+            [
+                checked_price(
+                    model=model,
+                    input_per_mtok=input_per_mtok,
+                    output_per_mtok=output_per_mtok,
+                    cache_read=cache_read,
+                    cache_write=cache_write,
+                    per_tool_call=per_tool_call,
+                    per_cpu_second=per_cpu_second,
+                    per_gb_second=per_gb_second,
+                    effective=datetime.now(UTC) if effective is None else effective,
+                )
+            ]
+        )
+        return price
+
+    async def set_prices(self, prices: Sequence[PriceArguments]) -> Sequence[Price]:
+        """Operator: list up to 1,000 prices, all or none; returns them once all of accounts charges at them.
+
+        The same prices again change nothing.
+
+        Raises:
+            InvalidInput: none or too many; nothing was sent.
+            PriceRejected: accounts refused one, and with it all.
+            CommandInterrupted: another operator's command came in between; nothing was written.
+            NotConfirmed: the command was sent, and accounts has not answered in time.
+        """
+        return await self._prices.list(prices)
+
     async def record_usage(
         self,
         *,
@@ -296,6 +362,9 @@ class Client:
         cache_read_tokens: int = 0,
         cache_write_tokens: int = 0,
         reasoning_tokens: int = 0,
+        tool_calls: int = 0,
+        sandbox_cpu_ms: int = 0,
+        sandbox_gb_ms: int = 0,
         user: str | None = None,
         agent: str | None = None,
     ) -> None:
@@ -313,6 +382,9 @@ class Client:
             cache_read_tokens=cache_read_tokens,
             cache_write_tokens=cache_write_tokens,
             reasoning_tokens=reasoning_tokens,
+            tool_calls=tool_calls,
+            sandbox_cpu_ms=sandbox_cpu_ms,
+            sandbox_gb_ms=sandbox_gb_ms,
             user=user,
             agent=agent,
         )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerFenced, UnknownTopicOrPartitionError
 
 from penstock.errors import KafkaUnreachable, UnknownTopic
 from penstock.settings import KafkaSettings
@@ -46,6 +46,7 @@ class KafkaConnection:
 
         Raises:
             UnknownTopic: the cluster has no such topic.
+            ProducerFenced: as it is; only a transactional producer meets it.
             KafkaUnreachable: anything else that went wrong.
         """
         where = f"Kafka at {self._settings.bootstrap_servers} (PENSTOCK_KAFKA_BOOTSTRAP_SERVERS)"
@@ -60,6 +61,8 @@ class KafkaConnection:
             raise KafkaUnreachable(
                 f"{where} does not answer while {doing}; `penstock up` starts one here"
             ) from exc
+        except ProducerFenced:
+            raise
         except KafkaError as exc:
             raise KafkaUnreachable(f"{where} failed while {doing}: {exc!r}") from exc
 
@@ -70,6 +73,43 @@ class KafkaConnection:
     async def partition_for_record(self, topic: Topic, record: r.Record) -> TopicPartition:
         """Where `record` belongs in `topic`, by its value."""
         return TopicPartition(topic.name, topic.partition_of(record, await self._partition_count(topic)))
+
+    async def partitions_of(self, topic: Topic) -> list[TopicPartition]:
+        """Every partition of `topic`, in this cluster."""
+        return [TopicPartition(topic.name, number) for number in range(await self._partition_count(topic))]
+
+    async def send_at_once(
+        self, transactional_id: str, messages: Sequence[tuple[TopicPartition, bytes | None, bytes]]
+    ) -> None:
+        """Write (partition, key, value) in one transaction, by a producer of its own.
+
+        Raises:
+            ProducerFenced: another producer took `transactional_id` over; nothing was written.
+            KafkaUnreachable: as `reaching`. After the commit was asked for, the message says that it may have
+                been done.
+        """
+        producer = AIOKafkaProducer(
+            **self._settings.client_options(),
+            acks="all",
+            transactional_id=transactional_id,
+            transaction_timeout_ms=self._answer_within_ms,
+            request_timeout_ms=self._answer_within_ms,
+        )
+        await self._start(producer)
+        try:
+            async with self.reaching("writing a transaction"):
+                await producer.begin_transaction()
+                sent = [
+                    await producer.send(to.topic, value, key=key, partition=to.partition)
+                    for to, key, value in messages
+                ]
+                # aiokafka commits a transaction one of whose records was refused: each future is looked at.
+                for future in sent:
+                    await future
+            async with self.reaching("committing a transaction, which may have been done"):
+                await producer.commit_transaction()
+        finally:
+            await producer.stop()
 
     async def send(
         self, to: TopicPartition, value: bytes, *, key: bytes | None, headers: Mapping[str, bytes] | None = None

@@ -17,6 +17,7 @@ PenstockError                        exit code 1
 │   ├── PayloadTooLarge
 │   └── MissingExtra                 a command whose packages are not installed
 ├── RequestRejected                  exit code 3: accounts said no, with a reason
+├── PriceRejected                    exit code 3: accounts refused a price list, with a reason
 ├── Unreachable                      exit code 4
 │   ├── RegistryUnreachable
 │   ├── KafkaUnreachable
@@ -26,6 +27,7 @@ PenstockError                        exit code 1
 ├── NotFound
 ├── AlreadyEnded                     there is nothing left to cancel
 ├── FollowTimeout
+├── CommandInterrupted               another operator's command came in between
 ├── NotConfirmed                     a command was sent, its effect was not seen in time
 ├── ExecutionFailedError             the run ended without a result
 │   ├── ExecutionTimedOutError
@@ -45,6 +47,7 @@ PenstockError                        exit code 1
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from penstock_schemas.errors import (
@@ -72,6 +75,7 @@ __all__ = [
     "BadFraming",
     "BadPayload",
     "ClickHouseUnreachable",
+    "CommandInterrupted",
     "ContractError",
     "DataFolderDamaged",
     "DiskFull",
@@ -92,6 +96,7 @@ __all__ = [
     "PenstockError",
     "PermanentAgentError",
     "PortTaken",
+    "PriceRejected",
     "ProcessFailed",
     "RecordTooLarge",
     "RegistryUnreachable",
@@ -136,6 +141,23 @@ class RequestRejected(PenstockError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class PriceRejected(PenstockError):
+    """Accounts refused a price, and with it every price of the same command. `reason` is the code."""
+
+    exit_code = 3
+
+    def __init__(self, model: str, effective_from: datetime, reason: str, detail: str) -> None:
+        super().__init__(f"{model} from {effective_from.isoformat()}: {reason}: {detail}; nothing was listed")
+        self.model = model
+        self.effective_from = effective_from
+        self.reason = reason
+        self.detail = detail
+
+
+class CommandInterrupted(PenstockError):
+    """Another operator's command to all partitions took over; nothing of this one was written."""
 
 
 class KafkaUnreachable(Unreachable):

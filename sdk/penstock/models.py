@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
@@ -164,6 +164,23 @@ class Tenant(Value):
     suspended: bool
 
 
+class Price(Value):
+    """An operator's price of one model, from one moment on. Token prices are nano-USD per million tokens."""
+
+    model: str
+    version: str
+    """Names it on ledger lines."""
+    effective_from: datetime
+    """In force until a later one is."""
+    input_nanousd_per_mtok: int
+    cache_read_nanousd_per_mtok: int
+    cache_write_nanousd_per_mtok: int
+    output_nanousd_per_mtok: int
+    tool_call_nanousd: int
+    cpu_second_nanousd: int
+    gb_second_nanousd: int
+
+
 class DeadLetterEntry(Value):
     """A record that could not be used, where it was and why."""
 
@@ -200,3 +217,8 @@ class Replay(Value):
     topic: str
     partition: int
     offset: int
+
+
+def moment_of(us: int) -> datetime:
+    """Microseconds since the epoch as a moment, exactly."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

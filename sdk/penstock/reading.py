@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.arguments import BillArguments, ListArguments
 from penstock.errors import ClickHouseUnreachable, NotFound
-from penstock.models import Bill, BillLine, DeadLetterEntry, Execution, Tenant
+from penstock.models import Bill, BillLine, DeadLetterEntry, Execution, Price, Tenant
 from penstock.settings import ClickHouseSettings
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ class Reading:
         return [
             Tenant.model_validate(row) for row in await self.rows("SELECT * FROM v_tenants ORDER BY tenant_id")
         ]
+
+    async def prices(self) -> Sequence[Price]:
+        """Every price an operator listed, by model and effective date."""
+        rows = await self.rows("SELECT *, price_version AS version FROM v_prices ORDER BY model, effective_from")
+        return [Price.model_validate(row) for row in rows]
 
     async def dead_letters(self, limit: int) -> Sequence[DeadLetterEntry]:
         """Dead letters, newest first."""

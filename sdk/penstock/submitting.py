@@ -105,6 +105,9 @@ class Submitting:
                 cache_write_tokens=usage.cache_write_tokens,
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
+                tool_calls=usage.tool_calls,
+                sandbox_cpu_ms=usage.sandbox_cpu_ms,
+                sandbox_gb_ms=usage.sandbox_gb_ms,
             ),
         )
 

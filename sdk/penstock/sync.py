@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from penstock.arguments import PriceArguments
 from penstock.client import Client
 from penstock.followed import Item
-from penstock.models import Bill, Cursor, Execution, Lease, Submission, Tenant
+from penstock.models import Bill, Cursor, Execution, Lease, Price, Submission, Tenant
 from penstock.view import Follow
 
 T = TypeVar("T")
@@ -90,6 +91,18 @@ class SyncClient:
     def configure_tenant(self, tenant: str, *, tier: str, **limits: Any) -> Tenant:
         """Operator: create or change a tenant; `limits` as in `Client.configure_tenant`."""
         return self._wait(self._client.configure_tenant(tenant, tier=tier, **limits))
+
+    def prices(self) -> Sequence[Price]:
+        """Every price an operator listed."""
+        return self._wait(self._client.prices())
+
+    def set_price(self, model: str, **amounts: Any) -> Price:
+        """Operator: list one price; `amounts` as in `Client.set_price`."""
+        return self._wait(self._client.set_price(model, **amounts))
+
+    def set_prices(self, prices: Sequence[PriceArguments]) -> Sequence[Price]:
+        """Operator: list prices, all or none."""
+        return self._wait(self._client.set_prices(prices))
 
     def record_usage(self, *, tenant: str, usage_id: str, model: str, **tokens: Any) -> None:
         """Report one provider call made outside Penstock; `tokens` as in `Client.record_usage`."""

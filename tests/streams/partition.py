@@ -45,6 +45,10 @@ class Partition:
         self._offset += 1
         return self._apply(self.decide(self, event, self.now))
 
+    def fold(self, event: Event) -> list[Record]:
+        """Fold one event with coordinates of its own."""
+        return self._apply(self.decide(self, event, self.now))
+
     def advance(self, microseconds: int) -> list[Record]:
         """Let time pass, firing each timer at its due time."""
         end, written = self.now + microseconds, []

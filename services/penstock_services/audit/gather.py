@@ -9,9 +9,9 @@ from penstock.errors import Unverifiable
 from penstock.settings import KafkaSettings
 from penstock_schemas import topics
 from penstock_schemas.codec import Codec
-from penstock_schemas.records import RecordUsage, UsageCharged, UsageQuarantined
+from penstock_schemas.records import ListPrice, PriceListed, RecordUsage, UsageCharged, UsageQuarantined
 from penstock_services.audit.recount import Findings, LedgerLine, Sources, recount
-from penstock_services.pricing import BUILTIN_PRICES
+from penstock_services.pricing.published import published_prices
 from penstock_services.topic_reader import Read, TopicReader
 
 USAGE_TOPICS = (topics.ACCOUNTS_REQUESTS.name, topics.ACCOUNTS_COMMANDS.name)
@@ -29,9 +29,10 @@ async def audit_month(month: str, kafka: KafkaSettings, codec: Codec, clickhouse
     usage = await _read(kafka, codec, USAGE_TOPICS, month)
     sources = Sources(
         usage=[read for read in usage if isinstance(read.record, RecordUsage)],
-        lines=[r.record for r in charged if isinstance(r.record, UsageCharged | UsageQuarantined)],
+        lines=[r for r in charged if isinstance(r.record, UsageCharged | UsageQuarantined | PriceListed)],
+        listings=[read.record for read in usage if isinstance(read.record, ListPrice)],
     )
-    return recount(month, sources, _ledger(clickhouse, month), _bills(clickhouse, month), BUILTIN_PRICES)
+    return recount(month, sources, _ledger(clickhouse, month), _bills(clickhouse, month), published_prices())
 
 
 async def _read(kafka: KafkaSettings, codec: Codec, names: tuple[str, ...], month: str) -> list[Read]:

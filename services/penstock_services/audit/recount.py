@@ -1,7 +1,7 @@
 """The comparison itself: usage, charges, ledger and bill of one month, to the nano-dollar. Pure.
 
-It shares the price list with accounts and nothing else: cost and period are computed here in their own way
-(decimals and calendar arithmetic), so that one mistake cannot hide in both.
+It shares the published price list with accounts and nothing else: cost, period and the operator's price in force
+are computed here in their own way (`price_history`, `calendar`), so that one mistake cannot hide in both.
 """
 
 from __future__ import annotations
@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
-from penstock_schemas.records import RecordUsage, UsageCharged, UsageQuarantined
-from penstock_services.pricing import Price
+from penstock_schemas.records import (
+    SYSTEM_TENANT,
+    ListPrice,
+    PriceListed,
+    RecordUsage,
+    UsageCharged,
+    UsageQuarantined,
+)
+from penstock_services.audit.calendar import moment
+from penstock_services.audit.price_history import LATEST, PriceHistory
+from penstock_services.pricing.published import PublishedPrices
 from penstock_services.topic_reader import Read
 
 Key = tuple[str, str]
 """(tenant_id, usage_id)."""
 Coordinates = tuple[str, int, int]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,10 @@ class Sources:
 
     usage: Iterable[Read]
     """RecordUsage, every copy of it: a forwarded record lies on Kafka twice."""
-    lines: Iterable[UsageCharged | UsageQuarantined]
+    lines: Iterable[Read]
+    """UsageCharged, UsageQuarantined and PriceListed, in order within a partition."""
+    listings: Iterable[ListPrice] = ()
+    """Every copy of every one."""
 
 
 def recount(
@@ -74,14 +83,14 @@ def recount(
     sources: Sources,
     ledger: Iterable[LedgerLine],
     bills: Mapping[str, int],
-    prices: Mapping[str, Price],
+    published: PublishedPrices,
 ) -> Findings:
     """Compare every source of `month` (`YYYY-MM`) with its neighbour.
 
     Args:
         ledger: the month's ledger rows.
         bills: the month's billed nano-USD by tenant.
-        prices: the list accounts charged with.
+        published: the list accounts charges with where the operator listed nothing.
     """
     findings = Findings(month)
     copies: dict[Key, dict[Coordinates, Read]] = defaultdict(dict)
@@ -89,13 +98,22 @@ def recount(
         assert isinstance(read.record, RecordUsage)
         key = (read.record.tenant_id, read.record.usage_id)
         copies[key][read.topic, read.partition, read.offset] = read
-    lines: dict[Key, list[UsageCharged | UsageQuarantined]] = defaultdict(list)
-    for line in sources.lines:
-        lines[line.tenant_id, line.usage_id].append(line)
+    lines: dict[Key, list[Read]] = defaultdict(list)
+    answers: list[Read] = []
+    for read in sources.lines:
+        if isinstance(read.record, PriceListed):
+            answers.append(read)
+            continue
+        assert isinstance(read.record, UsageCharged | UsageQuarantined)
+        lines[read.record.tenant_id, read.record.usage_id].append(read)
+    history = PriceHistory(published, sources.listings, answers)
+    for wrong in history.wrong:
+        what = f"{wrong.price_version} is in force as no ListPrice on Kafka asked for it"
+        findings.differences.append(Difference(SYSTEM_TENANT, "", what))
 
     charges: dict[str, UsageCharged] = {}
     for key in sorted(copies.keys() | lines.keys()):
-        if charge := _compare_call(key, copies.get(key, {}), lines.get(key, []), prices, findings):
+        if charge := _compare_call(key, copies.get(key, {}), lines.get(key, []), history, findings):
             charges[charge.event_id] = charge
     _compare_ledger(charges, ledger, findings)
     _compare_bills(charges.values(), bills, findings)
@@ -105,24 +123,30 @@ def recount(
 def _compare_call(
     key: Key,
     copies: Mapping[Coordinates, Read],
-    lines: list[UsageCharged | UsageQuarantined],
-    prices: Mapping[str, Price],
+    lines: list[Read],
+    history: PriceHistory,
     findings: Findings,
 ) -> UsageCharged | None:
-    """One call: exactly one line, made from a copy that exists, at the right price, in the right month."""
+    """One call: exactly one line, made from a copy that exists, at the right price, in the right month.
+
+    A line of quarantine for want of a price may come before the charge.
+    """
 
     def differ(what: str, expected: int | None = None, found: int | None = None) -> None:
         findings.differences.append(Difference(*key, what, expected, found))
 
     if not lines:
         first = min(copies.values(), key=lambda read: read.timestamp)
-        if _period(first) == findings.month:
+        if f"{moment(first):%Y-%m}" == findings.month:
             findings.usage_records += 1
-            cost = _cost(first.record, prices)
+            cost = history.expected(_usage(first), moment(first), first.partition, LATEST).nanousd
             findings.usage_nanousd += cost or 0
             differ("usage was neither charged nor quarantined", cost, None)
         return None
-    line = lines[0]
+    if len(lines) == 2 and _waited(lines[0].record) and isinstance(lines[1].record, UsageCharged):
+        lines = lines[1:]
+    line = lines[0].record
+    assert isinstance(line, UsageCharged | UsageQuarantined)
     if line.period != findings.month:
         return None
     if len(lines) > 1:
@@ -132,18 +156,32 @@ def _compare_call(
         differ("the line names coordinates that hold no such usage", None, getattr(line, "cost_nanousd", None))
         return line if isinstance(line, UsageCharged) else None
     findings.usage_records += 1
-    if (period := _period(source)) != line.period:
+    usage, at = _usage(source), moment(source)
+    if (period := f"{at:%Y-%m}") != line.period:
         differ(f"accounted in {line.period}, belongs to {period}")
     if isinstance(line, UsageQuarantined):
         findings.quarantined += 1
+        if _waited(line) and history.operators(usage.model, at, lines[0].partition)[1]:
+            expected = history.expected(usage, at, lines[0].partition, LATEST)
+            differ(f"waits for a price, though {expected.version} is listed", expected.nanousd, None)
         return None
-    expected = _cost(source.record, prices)
+    expected = history.expected(usage, at, lines[0].partition, lines[0].offset, line.price_version)
     findings.charged_lines += 1
-    findings.usage_nanousd += expected or 0
+    findings.usage_nanousd += expected.nanousd or 0
     findings.charged_nanousd += line.cost_nanousd
-    if expected != line.cost_nanousd:
-        differ("charged at another amount than its tokens cost", expected, line.cost_nanousd)
+    if expected.nanousd != line.cost_nanousd:
+        names = f"{line.price_version}, expected {expected.version or 'no price'}"
+        differ(f"charged at another amount than its tokens cost ({names})", expected.nanousd, line.cost_nanousd)
     return line
+
+
+def _waited(line: object) -> bool:
+    return isinstance(line, UsageQuarantined) and line.reason == "unknown_model"
+
+
+def _usage(read: Read) -> RecordUsage:
+    assert isinstance(read.record, RecordUsage)
+    return read.record
 
 
 def _compare_ledger(charges: Mapping[str, UsageCharged], ledger: Iterable[LedgerLine], findings: Findings) -> None:
@@ -175,27 +213,3 @@ def _compare_bills(charges: Iterable[UsageCharged], bills: Mapping[str, int], fi
         if found != expected[tenant_id]:
             what = "the bill differs from the sum of the charges"
             findings.differences.append(Difference(tenant_id, "", what, expected[tenant_id], found))
-
-
-def _cost(usage: object, prices: Mapping[str, Price]) -> int | None:
-    """Nano-USD by decimal arithmetic; None where there is no price."""
-    assert isinstance(usage, RecordUsage)
-    price: Price | None = prices.get(usage.model)
-    if price is None:
-        return None
-    with localcontext(prec=60):
-        exact = (
-            Decimal(usage.input_tokens) * price.input_nanousd_per_mtok
-            + Decimal(usage.cache_read_tokens) * price.cache_read_nanousd_per_mtok
-            + Decimal(usage.cache_write_tokens) * price.cache_write_nanousd_per_mtok
-            + Decimal(usage.output_tokens) * price.output_nanousd_per_mtok
-        ) / 1_000_000
-        return int(exact.to_integral_value(ROUND_HALF_EVEN))
-
-
-def _period(read: Read) -> str:
-    """The month a call belongs to: when it happened, if that is within 48 h before or 5 min after arrival."""
-    received = EPOCH + timedelta(microseconds=read.timestamp)
-    occurred = EPOCH + timedelta(microseconds=read.record.occurred_at)
-    credible = received - timedelta(hours=48) <= occurred <= received + timedelta(minutes=5)
-    return (occurred if credible else received).strftime("%Y-%m")

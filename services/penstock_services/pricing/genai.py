@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 
 from genai_prices.data import providers
@@ -30,7 +31,8 @@ LIST_VERSION = f"genai-prices-{version('genai-prices')}"
 PROVIDERS = providers
 _BUCKETS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
 _NOT_REPRESENTED = ("requests_kcount", "output_reasoning_mtok")
-_OWNERS = {id(model): provider for provider in PROVIDERS for model in provider.models}
+_KNOWN = {id(model): (provider, model) for provider in PROVIDERS for model in provider.models}
+"""They live as long as the process, so their identities do."""
 
 
 class _InexactError(Exception):
@@ -57,21 +59,44 @@ def find(name: str) -> ModelInfo | None:
 
 def canonical_name(model: ModelInfo) -> str:
     """The model's id where that alone finds it, else the id behind its provider's."""
-    return model.id if find(model.id) is model else f"{_OWNERS[id(model)].id}/{model.id}"
+    return _canonical_name(id(model))
 
 
 def price_of(model: ModelInfo, at_us: int) -> Price | None:
     """The model's price in force at `at_us`, None where it has no exact one."""
-    suffix, effective_from_us, prices = _in_force(model, datetime.fromtimestamp(at_us / 1_000_000, UTC))
+    if isinstance(model.prices, ModelPrice):
+        return _price(id(model), None)
+    at = datetime.fromtimestamp(at_us / 1_000_000, UTC)
+    newest_first = reversed(list(enumerate(model.prices)))
+    active = (n for n, price in newest_first if price.constraint is None or price.constraint.active(at))
+    return _price(id(model), next(active, 0))
+
+
+@cache
+def _canonical_name(identity: int) -> str:
+    provider, model = _KNOWN[identity]
+    return model.id if find(model.id) is model else f"{provider.id}/{model.id}"
+
+
+@cache
+def _price(identity: int, number: int | None) -> Price | None:
+    """The model's only price, or that of its conditional ones."""
+    provider, model = _KNOWN[identity]
+    if isinstance(model.prices, ModelPrice):
+        suffix, effective_from_us, prices = "", 0, model.prices
+    else:
+        suffix, effective_from_us, prices = _named(model.prices[number or 0])
     try:
-        base, *tiers = _rates(prices)
+        (_, input_, cache_read, cache_write, output), *tiers = _rates(prices)
     except _InexactError:
         return None
-    name = f"{LIST_VERSION}/{_OWNERS[id(model)].id}/{model.id}{suffix}"
     return Price(
-        canonical_name(model),
-        name,
-        *base[1:],
+        _canonical_name(identity),
+        f"{LIST_VERSION}/{provider.id}/{model.id}{suffix}",
+        input_,
+        cache_read,
+        cache_write,
+        output,
         effective_from_us=effective_from_us,
         tiers=tuple(Tier(*tier) for tier in tiers),
     )
@@ -86,14 +111,6 @@ def models() -> Iterator[ModelInfo]:
 def _provider(name: str) -> Provider | None:
     exact = next((provider for provider in PROVIDERS if provider.id == name), None)
     return exact or next((p for p in PROVIDERS if p.provider_match and p.provider_match.is_match(name)), None)
-
-
-def _in_force(model: ModelInfo, at: datetime) -> tuple[str, int, ModelPrice]:
-    """What tells the price apart from the model's others, since when it holds, and the price."""
-    if isinstance(model.prices, ModelPrice):
-        return "", 0, model.prices
-    active = (c for c in reversed(model.prices) if c.constraint is None or c.constraint.active(at))
-    return _named(next(active, model.prices[0]))
 
 
 def _named(price: ConditionalPrice) -> tuple[str, int, ModelPrice]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from penstock_services.pricing import genai
 from penstock_services.pricing.builtin import BUILTIN_PRICES
 from penstock_services.pricing.price import Price
 
@@ -16,6 +15,9 @@ class PublishedPrices:
     """What providers ask in public, by every name a model goes by. Pure, and the same in every process."""
 
     def __init__(self) -> None:
+        from penstock_services.pricing import genai  # takes over a second: `penstock --help` should not
+
+        self._genai = genai
         self._builtin = {id(genai.find(name)): price for name, price in BUILTIN_PRICES.items()}
         self._find = lru_cache(REMEMBERED_NAMES)(genai.find)
 
@@ -32,7 +34,7 @@ class PublishedPrices:
         if known is None:
             return model
         builtin = self._builtin.get(id(known))
-        return builtin.model if builtin else genai.canonical_name(known)
+        return builtin.model if builtin else self._genai.canonical_name(known)
 
     def at(self, model: str, at_us: int) -> Price | None:
         """The price in force at `at_us` (microseconds, UTC); None for a model nobody publishes an exact one of."""
@@ -41,11 +43,13 @@ class PublishedPrices:
         known = self._find(model)
         if known is None:
             return None
-        return self._builtin.get(id(known)) or genai.price_of(known, at_us)
+        return self._builtin.get(id(known)) or self._genai.price_of(known, at_us)
 
     def all_at(self, at_us: int) -> list[Price]:
         """Every published price in force at `at_us`, the built-in ones first."""
-        others = (genai.price_of(model, at_us) for model in genai.models() if id(model) not in self._builtin)
+        others = (
+            self._genai.price_of(model, at_us) for model in self._genai.models() if id(model) not in self._builtin
+        )
         return [*BUILTIN_PRICES.values(), *(price for price in others if price)]
 
 

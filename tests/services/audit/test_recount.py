@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_schemas.records import RecordUsage, UsageCharged
+from penstock_schemas.records import ListedPrice, ListPrice, RecordUsage, UsageCharged
 from penstock_services.audit.recount import LedgerLine, Sources, recount
-from penstock_services.pricing import BUILTIN_PRICES
+from penstock_services.pricing.published import published_prices
 from penstock_services.topic_reader import Read
 from penstock_streams.accounts.charging import charge
+from penstock_streams.accounts.decide import Accounts
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.kit import Event
 from tests.streams.partition import Partition
 
+PUBLISHED = published_prices()
 MONTH, NOW = "2026-09", 1_790_000_000_000_000
 TOPIC = "penstock.accounts.commands.v1"
 
@@ -35,6 +37,11 @@ def line_for(read: Read) -> UsageCharged:
     return line.model_copy(update={"event_id": f"line-{read.record.usage_id}"})
 
 
+def on_kafka(*records) -> list[Read]:
+    """Records as they lie in one partition of the events topic."""
+    return [Read(record, "penstock.accounts.events.v1", 0, offset, NOW) for offset, record in enumerate(records)]
+
+
 def books(*reads: Read):
     """Usage, lines, ledger and bills that agree."""
     lines = [line_for(read) for read in reads]
@@ -44,7 +51,7 @@ def books(*reads: Read):
 
 
 def audit(usage, lines, ledger, bills):
-    return recount(MONTH, Sources(usage, lines), ledger, bills, BUILTIN_PRICES)
+    return recount(MONTH, Sources(usage, on_kafka(*lines)), ledger, bills, PUBLISHED)
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
@@ -119,3 +126,94 @@ def test_a_falsified_book_is_found(falsify, what):
     parts = books(reported(1), reported(2))
     falsify(*parts)
     assert any(what in difference.what for difference in audit(*parts).differences)
+
+
+# The operator's prices
+
+ACCOUNTS = Accounts(Policy())
+COMMAND = ListPrice(
+    event_id="list-1",
+    tenant_id="_penstock",
+    occurred_at=NOW,
+    partition=0,
+    prices=[
+        ListedPrice(
+            model="ours",
+            effective_from=NOW - 1_000_000,
+            input_nanousd_per_mtok=10**9 + 1,
+            cache_read_nanousd_per_mtok=5,
+            cache_write_nanousd_per_mtok=7,
+            output_nanousd_per_mtok=3 * 10**9,
+            tool_call_nanousd=11,
+            cpu_second_nanousd=13,
+            gb_second_nanousd=17,
+        )
+    ],
+)
+UNITS = {"tool_calls": 3, "sandbox_cpu_ms": 1_501, "sandbox_gb_ms": 499}
+
+
+def listing_of(model: str) -> ListPrice:
+    """The same price for another model."""
+    return COMMAND.model_copy(update={"prices": [COMMAND.prices[0].model_copy(update={"model": model})]})
+
+
+def decided(accounts: Accounts, *inputs: Read | ListPrice) -> tuple[list[Read], list]:
+    """The usage among `inputs`, and what accounts writes for all of them, in order."""
+    partition = Partition(accounts, NOW)
+    for item in inputs:
+        if isinstance(item, ListPrice):
+            partition.send(item)
+        else:
+            partition.fold(Event(item.record, item.topic, item.partition, item.offset, item.timestamp))
+        partition.advance(0)
+    numbered = [record.model_copy(update={"event_id": f"{n}"}) for n, record in enumerate(partition.written)]
+    return [item for item in inputs if isinstance(item, Read)], numbered
+
+
+def audited(usage, written, listings=(COMMAND,)):
+    charged = [line for line in written if isinstance(line, UsageCharged)]
+    ledger = [LedgerLine(line.tenant_id, line.usage_id, line.event_id, line.cost_nanousd) for line in charged]
+    bills = {"acme": sum(line.cost_nanousd for line in charged)} if charged else {}
+    return recount(MONTH, Sources(usage, on_kafka(*written), listings), ledger, bills, PUBLISHED)
+
+
+def test_the_audit_agrees_with_overrides_repricing_fallback_tiers_and_units():
+    inputs = [
+        *(reported(1, model="ours", **UNITS), COMMAND, reported(2, model="ours", **UNITS)),
+        *(reported(3, 200_001, model="gemini-2.5-pro"), reported(4, model="nobody-knows")),
+    ]
+    assert audited(*decided(Accounts(Policy(fallback_model="gpt-4")), *inputs)).differences == []
+    usage, written = decided(ACCOUNTS, *inputs)
+    findings = audited(usage, written)
+    assert (findings.differences, findings.quarantined, findings.charged_lines) == ([], 1, 3)
+    assert [line.usage_id for line in written if isinstance(line, UsageCharged)] == ["u1", "u2", "u3"]
+
+
+def test_the_audit_charges_each_call_at_what_its_partition_knew_then():
+    """A price may be listed for a time that calls were already charged in, where it was published before."""
+    usage, written = decided(ACCOUNTS, reported(1), listing_of("claude-3-haiku"), reported(2))
+    assert len({line.price_version for line in written if isinstance(line, UsageCharged)}) == 2
+    assert audited(usage, written, [listing_of("claude-3-haiku")]).differences == []
+
+
+def test_a_price_in_force_that_no_operator_listed_is_found():
+    usage, written = decided(ACCOUNTS, COMMAND, reported(1, model="ours"))
+    (by_the_price, by_the_line) = audited(usage, written, listings=()).differences
+    assert "no ListPrice" in by_the_price.what
+    assert "expected no price" in by_the_line.what
+
+
+def test_usage_that_still_waits_though_its_price_is_listed_is_found():
+    usage, written = decided(ACCOUNTS, reported(1, model="ours"), COMMAND)
+    forgotten = [record for record in written if not isinstance(record, UsageCharged)]
+    (difference,) = audited(usage, forgotten).differences
+    assert "waits for a price" in difference.what
+
+
+def test_usage_charged_at_the_fallback_though_it_has_a_price_is_found():
+    usage, written = decided(Accounts(Policy(fallback_model="gpt-4")), reported(1, model="nobody-knows"))
+    assert audited(usage, written).differences == []
+    _, listed = decided(ACCOUNTS, listing_of("nobody-knows"))
+    (difference,) = audited(usage, [*listed, *written], [listing_of("nobody-knows")]).differences
+    assert "another amount" in difference.what
