@@ -14,6 +14,7 @@ from penstock_schemas.codec import Codec
 from penstock_schemas.ids import derived_id
 from penstock_schemas.registry import SchemaRegistry
 from penstock_streams.accounts import model as accounts_model
+from penstock_streams.accounts.budget import ZERO
 from penstock_streams.accounts.decide import Accounts
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.executions import model as executions_model
@@ -211,6 +212,10 @@ class World:
                 match row:
                     case accounts_model.Tenant() if row.active or row.waiting:
                         return f"{stage.name}/{partition} {key}: {row.active} active, {row.waiting} waiting"
+                    case accounts_model.Budget() if row.reserved != ZERO:
+                        return f"{stage.name}/{partition} {key}: {row.reserved} stays reserved"
+                    case accounts_model.Reservation():
+                        return f"{stage.name}/{partition} {key} is never released"
                     case executions_model.Execution() if row.state != "ended":
                         return f"{stage.name}/{partition} {key} is {row.state}"
         return None

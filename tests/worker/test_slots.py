@@ -42,7 +42,9 @@ async def spawned() -> AsyncIterator[Slot]:
 def start(
     agent_type: str, *, lives_s: float = 60, workspace: Path = Path("/nowhere"), text: str = "hello"
 ) -> Start:
-    return Start("e-1", 1, "acme", agent_type, text, None, None, None, {}, str(workspace), boottime_s() + lives_s)
+    return Start(
+        "e-1", 1, "acme", agent_type, text, None, None, None, None, {}, str(workspace), boottime_s() + lives_s
+    )
 
 
 async def run(slot: Slot, message: Start) -> tuple[list[str], Ended]:

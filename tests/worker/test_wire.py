@@ -5,6 +5,7 @@ import pytest
 from penstock_consumers.worker.wire import (
     LENGTH_BYTES,
     MAX_FRAME_BYTES,
+    CallKnown,
     Cancel,
     Ended,
     Extend,
@@ -18,10 +19,10 @@ from penstock_consumers.worker.wire import (
     to_slot,
 )
 
-START = Start("e", 1, "acme", "echo", "größe", None, "gpt-4", 5, {"k": "v"}, "/w", 1.5)
+START = Start("e", 1, "acme", "echo", "größe", None, "gpt-4", 5, 9, {"k": "v"}, "/w", 1.5)
 
 
-@pytest.mark.parametrize("message", [START, Extend(2.5), Cancel()])
+@pytest.mark.parametrize("message", [START, Extend(2.5), CallKnown(3), Cancel()])
 def test_what_the_supervisor_sends_arrives_as_it_was(message):
     assert to_slot(frame(message)[LENGTH_BYTES:]) == message
 

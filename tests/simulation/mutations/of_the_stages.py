@@ -10,6 +10,7 @@ from penstock_schemas import records as r
 from penstock_streams.accounts import decide as accounts
 from penstock_streams.accounts import model as a
 from penstock_streams.accounts.decide import Accounts
+from penstock_streams.accounts.policy import Policy
 from penstock_streams.executions import decide as executions
 from penstock_streams.executions import leases
 from penstock_streams.executions import model as m
@@ -19,7 +20,7 @@ from tests.simulation.mutations.base import HidingRows, Mutation, hiding
 
 replace = msgspec.structs.replace
 _finish, _refusal = Executions._finish, executions._refusal
-_settle, _tenant, _end = Accounts._settle, Accounts._tenant, Executions._end
+_settle, _tenant_of, _end = Accounts._settle, accounts.tenant_of, Executions._end
 _cancel, _cancel_queued = Accounts._cancel, accounts.cancel_queued
 
 
@@ -72,8 +73,8 @@ def _cancel_without_hole(rows: Rows, tenant_id: str, *rest: Any) -> Decision:
     return decision
 
 
-def _one_more(self: Accounts, rows: Rows, tenant_id: str) -> a.Tenant | None:
-    tenant = _tenant(self, rows, tenant_id)
+def _one_more(rows: Rows, policy: Policy, tenant_id: str) -> a.Tenant | None:
+    tenant = _tenant_of(rows, policy, tenant_id)
     return tenant and replace(tenant, concurrency=tenant.concurrency + 1)
 
 
@@ -109,5 +110,8 @@ STAGES = {
         ((accounts, "cancel_queued", _cancel_without_hole),),
         shape={"cancelled": 1.0, "limits": {"tenant0": 1}},
     ),
-    "one-more-at-once": Mutation("a tenant gets one slot too many", ((Accounts, "_tenant", _one_more),)),
+    "reservations-leak": Mutation(
+        "an end releases no reservation", ((accounts, "close_reservation", lambda *rest: None),)
+    ),
+    "one-more-at-once": Mutation("a tenant gets one slot too many", ((accounts, "tenant_of", _one_more),)),
 }
