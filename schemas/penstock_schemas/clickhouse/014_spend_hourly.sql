@@ -40,6 +40,8 @@ FROM ledger AS l FINAL
 WHERE period >= formatDateTime(now('UTC') - INTERVAL 48 HOUR, '%Y-%m')
 GROUP BY tenant_id, period, hour, model, agent_type;
 
+ALTER TABLE spend_hourly_refresh MODIFY COMMENT 'Makes spend_hourly anew every minute; system.view_refreshes says how it went';
+
 CREATE OR REPLACE VIEW v_spend_hourly AS
 SELECT
     tenant_id, period, hour, model, agent_type, calls, input_tokens, cache_read_tokens, cache_write_tokens,
