@@ -32,6 +32,7 @@ from servers import in_a_process, start_clickhouse, start_servers
 
 from penstock.settings import ClickHouseSettings, KafkaSettings
 from penstock_consumers.loader import Loader, LoaderSettings
+from penstock_consumers.loader.commands import collect_seldom
 from penstock_consumers.loader.tables import columns_of
 from penstock_schemas.codec import Codec, SchemaNotLoaded
 from penstock_schemas.records import UsageCharged
@@ -136,6 +137,7 @@ async def load_columns(
     group: str, events: int, kafka: KafkaSettings, clickhouse: ClickHouseSettings, codec: Codec
 ) -> tuple[float, float]:
     """The loader as it is; seconds and processor seconds."""
+    collect_seldom()
     loader = Loader(kafka, clickhouse, codec, LoaderSettings(group_id=group), (ACCOUNTS_EVENTS.name,))
     running = asyncio.create_task(loader.run())
     while not holds(loader):  # noqa: ASYNC110 - a counter has nothing to wait on
