@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from penstock_schemas import records as r
-from penstock_schemas.avro_files import RECORD_TYPES, schema_of
+from penstock_schemas.avro_files import RECORD_TYPES, Schema, schema_of
 from penstock_schemas.bodies import DecodeBody, EncodeBody, decoder_of, encoder_of, full_name_of
 from penstock_schemas.errors import (
     BadFraming,
@@ -30,6 +31,8 @@ from penstock_schemas.registry import SchemaRegistry, wait_for_registry
 from penstock_schemas.topics import MAX_RECORD_BYTES, TOPICS, Topic, topic_named
 
 MAGIC = 0
+BODY_START = 5
+"""A value is the magic byte, four bytes of schema id, and the body."""
 UNKNOWN_ID_REMEMBERED_S = 30.0
 """A flood of records with one unknown id asks the registry once in this time."""
 
@@ -40,6 +43,14 @@ class SchemaNotLoaded(ContractError):
     def __init__(self, schema_id: int) -> None:
         super().__init__(f"schema id {schema_id} is not loaded yet")
         self.schema_id = schema_id
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """What the framing of a value tells: its record type, and the schema its body was written with."""
+
+    record_type: type[r.Record]
+    schema: Schema
 
 
 class Codec:
@@ -54,6 +65,7 @@ class Codec:
         self._registry = registry
         self._more_topics = {topic.name: topic for topic in more_topics}
         self._decoders: dict[int, tuple[str, DecodeBody | None]] = {}
+        self._schemas: dict[int, Schema] = {}
         self._unknown_until: dict[int, float] = {}
         self._readers: dict[tuple[str, int], tuple[DecodeBody, type[r.Record]]] = {}
         self._writers: dict[tuple[str, type[r.Record]], tuple[bytes, EncodeBody]] = {}
@@ -84,6 +96,7 @@ class Codec:
         frame = bytes([MAGIC]) + schema_id.to_bytes(4, "big")
         self._writers[topic.name, record_type] = (frame, encoder_of(schema))
         self._decoders[schema_id] = (record_type.full_name(), decoder_of(schema))
+        self._schemas[schema_id] = schema
 
     async def load_schema(self, schema_id: int) -> None:
         """Look up a writer's schema, waiting for a registry that cannot be reached; see `SchemaNotLoaded`."""
@@ -95,6 +108,7 @@ class Codec:
             return
         try:
             self._decoders[schema_id] = (full_name_of(found), decoder_of(found))
+            self._schemas[schema_id] = found
         except Exception:  # a schema in the registry that is no Avro record, whatever it is
             self._decoders[schema_id] = ("", None)
 
@@ -105,23 +119,23 @@ class Codec:
             UndecodableRecord: poison; the subclass says which kind.
             SchemaNotLoaded: not an error: load the schema and try again.
         """
-        if value is None:
-            raise BadFraming("the record has no value; a tombstone means nothing on this topic")
-        if len(value) < 5 or value[0] != MAGIC:
-            raise BadFraming(
-                f"{len(value)} bytes starting {value[:5].hex()!r}: not Confluent framing (00, then a schema id)"
-            )
-        schema_id = int.from_bytes(value[1:5], "big")
+        framed, schema_id = _framed(value)
         reader = self._readers.get((topic, schema_id))
         decode, record_type = reader or self._reader_for(topic, schema_id)
         try:
-            fields = decode(value, 5)
+            fields = decode(framed, BODY_START)
         except Exception as exc:  # whatever the bytes lead it to
             raise BadPayload(f"{record_type.__name__}: body does not fit schema {schema_id}: {exc!r}") from exc
         try:
             return record_type.model_validate(fields)
         except ValidationError as exc:
             raise InvalidRecord(f"{record_type.__name__}: {_first_problem(exc)}") from exc
+
+    def writer_of(self, topic: str, value: bytes | None) -> Writer:
+        """What the framing of `value` tells, for those who read many at once; raises like `decode`."""
+        _, schema_id = _framed(value)
+        _, record_type = self._readers.get((topic, schema_id)) or self._reader_for(topic, schema_id)
+        return Writer(record_type, self._schemas[schema_id])
 
     def encode(
         self, topic: str, record: r.Record, *, event_id: str | None = None, occurred_at: int | None = None
@@ -173,6 +187,17 @@ class Codec:
     def _is_known_unknown(self, schema_id: int) -> bool:
         until = self._unknown_until.get(schema_id)
         return until is not None and time.monotonic() < until
+
+
+def _framed(value: bytes | None) -> tuple[bytes, int]:
+    """`value`, which has Confluent framing, and its schema id."""
+    if value is None:
+        raise BadFraming("the record has no value; a tombstone means nothing on this topic")
+    if len(value) < BODY_START or value[0] != MAGIC:
+        raise BadFraming(
+            f"{len(value)} bytes starting {value[:5].hex()!r}: not Confluent framing (00, then a schema id)"
+        )
+    return value, int.from_bytes(value[1:BODY_START], "big")
 
 
 def _first_problem(exc: ValidationError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 
 import typer
@@ -24,7 +25,16 @@ def register(app: typer.Typer) -> None:
 def loader_command() -> None:
     """Load every event from Kafka into ClickHouse, until SIGTERM."""
     configure_logging()
+    collect_seldom()
     asyncio.run(_run())
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector look once per batch: it would walk 200,000 records without cycles again and again.
+
+    Measured: a quarter of the processor time of a load (`bench/loader.py`); memory is the same.
+    """
+    gc.set_threshold(100_000, 50, 100)
 
 
 async def _run() -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from penstock.settings import ClickHouseSettings
-from penstock_consumers.loader.rows import Row, arrow_table
+from penstock_consumers.loader.columns import Rows
 from penstock_services.clickhouse import unreachable
 
 FAULTS_OF_A_ROW = frozenset(
@@ -23,17 +21,19 @@ FAULTS_OF_A_ROW = frozenset(
 )
 """ClickHouse's codes for data that it will never take. Any other error says nothing about the rows: it is waited
 out, because a dead letter would take a good row off the bill."""
+NULL_IS_DEFAULT = {"input_format_null_as_default": 1}
+"""A field that is null or that a record type does not have is the empty value of a column without nulls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poison:
     """A row that ClickHouse refuses, and why."""
 
-    row: Row
+    row: Rows
     error: Exception
 
 
-def insert_rows(client: Client, settings: ClickHouseSettings, table: str, rows: Sequence[Row]) -> list[Poison]:
+def insert_rows(client: Client, settings: ClickHouseSettings, table: str, rows: Rows) -> list[Poison]:
     """Insert `rows` into `table`; returns those it refuses, found by halving. Blocks.
 
     May be repeated with the same rows: the tables' keys collapse what was inserted before.
@@ -41,24 +41,19 @@ def insert_rows(client: Client, settings: ClickHouseSettings, table: str, rows: 
     Raises:
         ClickHouseUnreachable: no answer, or an error that is not the rows' fault; how much went in is unknown.
     """
-    if not rows:
+    if not len(rows):
         return []
     try:
-        client.insert_arrow(table, arrow_table(table, rows))
-    except (pa.ArrowException, OverflowError) as exc:
-        fault: Exception = exc
+        client.insert_arrow(table, rows.columns, settings=NULL_IS_DEFAULT)
     except DatabaseError as exc:
         if exc.code not in FAULTS_OF_A_ROW:
             raise unreachable(settings, exc) from exc
-        fault = exc
+        if len(rows) == 1:
+            return [Poison(rows, exc)]
     except (ClickHouseError, OSError) as exc:
         raise unreachable(settings, exc) from exc
     else:
         return []
-    if len(rows) == 1:
-        return [Poison(rows[0], fault)]
     half = len(rows) // 2
-    return [
-        *insert_rows(client, settings, table, rows[:half]),
-        *insert_rows(client, settings, table, rows[half:]),
-    ]
+    first, second = rows.slice(0, half), rows.slice(half, len(rows) - half)
+    return [*insert_rows(client, settings, table, first), *insert_rows(client, settings, table, second)]

@@ -1,40 +1,60 @@
-"""From Kafka's records to one batch of rows: how long to gather, how much, and what is poison already."""
+"""From Kafka's records to one batch: how long to gather, how much, and what is poison already."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from penstock_consumers.loader.rows import Row, check_row
+from penstock_consumers.loader.columns import Message, Rows, read_rows
 from penstock_consumers.loader.settings import LoaderSettings
-from penstock_schemas.codec import Codec, SchemaNotLoaded
+from penstock_consumers.loader.tables import TABLE_OF
+from penstock_schemas.codec import BODY_START, Codec, SchemaNotLoaded, Writer
 from penstock_schemas.dead_letters import dead_letter_of
 from penstock_schemas.errors import UndecodableRecord
-from penstock_schemas.records import DeadLetter, Record
+from penstock_schemas.records import DeadLetter
 from penstock_schemas.traces import trace_of
 from penstock_services.tracing import TraceLinks
 
 POLL_MS = 200
 """How long one look for records takes when there are none; bounds how late a stop is seen."""
-SLICE_RECORDS = 2_000
-"""Records decoded between two turns of the event loop, so that heartbeats go out."""
+SLICE_RECORDS = 10_000
+"""Records taken between two turns of the event loop, so that heartbeats go out."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Records of one topic that were written with one schema."""
+
+    writer: Writer
+    messages: list[Message] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Batch:
     """What one round loads and then commits."""
 
-    rows: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    """By table."""
+    groups: dict[tuple[str, bytes], Group] = field(default_factory=dict)
+    """By topic and framing."""
     letters: list[DeadLetter] = field(default_factory=list)
     first_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     records: int = 0
     value_bytes: int = 0
     traces: TraceLinks = field(default_factory=TraceLinks)
+
+    def rows(self, codec: Codec) -> dict[str, Rows]:
+        """The batch as rows by table; adds the letters of what cannot be read, and forgets the records. Blocks."""
+        parts: defaultdict[str, list[Rows]] = defaultdict(list)
+        for group in self.groups.values():
+            rows, letters = read_rows(codec, group.writer, group.messages)
+            parts[TABLE_OF[group.writer.record_type]] += rows
+            self.letters += letters
+        self.groups.clear()
+        return {table: Rows.joined(of_table) for table, of_table in parts.items() if of_table}
 
 
 class Intake:
@@ -45,6 +65,8 @@ class Intake:
         self._codec = codec
         self._settings = settings
         self._linger_s = settings.idle_linger_s
+        self.gathering = Batch()
+        """The batch that `next_batch` has not returned yet."""
 
     async def next_batch(self) -> Batch:
         """What there is, gathered for the linger time after its first record; empty after `POLL_MS` without any.
@@ -52,7 +74,7 @@ class Intake:
         Raises:
             KafkaError: the consumer cannot go on.
         """
-        batch = Batch()
+        batch = self.gathering = Batch()
         await self._take(batch, POLL_MS)
         deadline = asyncio.get_running_loop().time() + self._linger_s
         while batch.records and not self._is_full(batch):
@@ -71,27 +93,31 @@ class Intake:
         room = min(SLICE_RECORDS, self._settings.max_rows - batch.records)
         fetched = await self._consumer.getmany(timeout_ms=wait_ms, max_records=room)
         for partition, messages in fetched.items():
-            for message in messages:
-                await self._add(batch, message)
             batch.first_offsets.setdefault(partition, messages[0].offset)
+            await self._add(batch, messages)
             batch.next_offsets[partition] = messages[-1].offset + 1
 
-    async def _add(self, batch: Batch, message: ConsumerRecord[bytes, bytes]) -> None:
-        batch.records += 1
-        batch.value_bytes += len(message.value or b"")
-        if message.headers and (trace := trace_of(message.headers)):
-            batch.traces.add(trace)
-        try:
-            row = Row(await self._decode(message), message)
-            check_row(row)
-        except UndecodableRecord as exc:
-            batch.letters.append(dead_letter_of(message, exc, "loader"))
-        else:
-            batch.rows[row.table].append(row)
+    async def _add(self, batch: Batch, messages: Iterable[Message]) -> None:
+        for message in messages:
+            value = message.value
+            batch.records += 1
+            if message.headers and (trace := trace_of(message.headers)):
+                batch.traces.add(trace)
+            if value is not None:
+                batch.value_bytes += len(value)
+                if group := batch.groups.get((message.topic, value[:BODY_START])):
+                    group.messages.append(message)
+                    continue
+            try:
+                writer = await self._writer_of(message)
+            except UndecodableRecord as exc:
+                batch.letters.append(dead_letter_of(message, exc, "loader"))
+            else:
+                batch.groups[message.topic, message.value[:BODY_START]] = Group(writer, [message])
 
-    async def _decode(self, message: ConsumerRecord[bytes, bytes]) -> Record:
+    async def _writer_of(self, message: Message) -> Writer:
         try:
-            return self._codec.decode(message.topic, message.value)
+            return self._codec.writer_of(message.topic, message.value)
         except SchemaNotLoaded as exc:
             await self._codec.load_schema(exc.schema_id)  # waits for a registry that is away
-            return await self._decode(message)
+            return await self._writer_of(message)

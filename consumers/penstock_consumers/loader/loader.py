@@ -13,22 +13,22 @@ from clickhouse_connect.driver.client import Client
 
 from penstock.errors import ClickHouseUnreachable, KafkaUnreachable
 from penstock.settings import ClickHouseSettings, KafkaSettings
+from penstock_consumers.loader.columns import Rows
 from penstock_consumers.loader.dead_letters import send_dead_letters
 from penstock_consumers.loader.inserting import Poison, insert_rows
 from penstock_consumers.loader.intake import Batch, Intake
 from penstock_consumers.loader.metrics import BATCH_ROWS, COMMIT_SECONDS, INSERT_SECONDS, ROWS
-from penstock_consumers.loader.rows import Row
 from penstock_consumers.loader.settings import LoaderSettings
-from penstock_consumers.loader.tables import LOADED_KINDS
+from penstock_consumers.loader.tables import LOADED_TOPICS
 from penstock_schemas.codec import Codec
 from penstock_schemas.dead_letters import dead_letter_of
-from penstock_schemas.topics import DEAD_LETTERS, TOPICS
+from penstock_schemas.topics import DEAD_LETTERS
 from penstock_services.clickhouse import connect
 from penstock_services.consuming import Standing, read_up_to
 from penstock_services.metrics import count_dead_letters
 
 log = logging.getLogger("penstock.loader")
-LOADED_TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.kind in LOADED_KINDS)
+ALL_TOPICS = tuple(topic.name for topic in LOADED_TOPICS)
 LONGEST_PAUSE_S = 5.0
 
 
@@ -44,7 +44,9 @@ class Loader:
        1 and 2; a dead letter's id derives from its record's coordinates, so the repeat is the same one.
     3. commit the offsets. From here on the batch is never read again; a crash behind it costs nothing.
 
-    While ClickHouse is away the loader holds one batch and asks Kafka for nothing more: the lag stays on Kafka.
+    While a batch is inserted the next one is gathered. So while ClickHouse is away the loader holds two and asks
+    Kafka for nothing more: the lag stays on Kafka. Batches are loaded in order: an offset is committed only once
+    everything before it is in; where a rebalance makes the loader read a batch again, it is one more repeat.
 
     Args:
         codec: its registry stays the caller's.
@@ -57,7 +59,7 @@ class Loader:
         clickhouse: ClickHouseSettings,
         codec: Codec,
         settings: LoaderSettings | None = None,
-        topics: tuple[str, ...] = LOADED_TOPICS,
+        topics: tuple[str, ...] = ALL_TOPICS,
     ) -> None:
         self._kafka = kafka
         self._clickhouse = clickhouse
@@ -67,6 +69,7 @@ class Loader:
         self._stopping = asyncio.Event()
         self._client: Client | None = None
         self._consumer: AIOKafkaConsumer[bytes, bytes] | None = None
+        self._intake: Intake | None = None
         self._held = Batch()
         self._hindrance: str | None = "has not joined its consumer group yet"
 
@@ -113,30 +116,40 @@ class Loader:
             self._consumer = consumer
             await producer.start()
             self._hindrance = None
-            intake = Intake(consumer, self._codec, self._settings)
-            while not self._stopping.is_set():
-                batch = self._held = await intake.next_batch()
-                if batch.records:
-                    await self._load(batch, consumer, producer)
-                self._held = Batch()
+            await self._load_all(consumer, producer)
         except KafkaError as exc:
             raise KafkaUnreachable(
                 f"Kafka at {self._kafka.bootstrap_servers} did not do what was asked ({exc!r}); "
                 "check PENSTOCK_KAFKA_BOOTSTRAP_SERVERS and that the broker runs"
             ) from exc
         finally:
-            self._consumer = None
+            self._consumer = self._intake = None
             await consumer.stop()
             await producer.stop()
             if self._client is not None:
                 self._client.close()
+
+    async def _load_all(self, consumer: AIOKafkaConsumer[bytes, bytes], producer: AIOKafkaProducer) -> None:
+        intake = self._intake = Intake(consumer, self._codec, self._settings)
+        gathering = asyncio.create_task(intake.next_batch())
+        try:
+            while not self._stopping.is_set():
+                batch = self._held = await gathering
+                gathering = asyncio.create_task(intake.next_batch())
+                if batch.records:
+                    await self._load(batch, consumer, producer)
+                self._held = Batch()
+        finally:
+            gathering.cancel()
+            await asyncio.gather(gathering, return_exceptions=True)
 
     async def _load(
         self, batch: Batch, consumer: AIOKafkaConsumer[bytes, bytes], producer: AIOKafkaProducer
     ) -> None:
         started_ns = time.time_ns()
         with INSERT_SECONDS.time():
-            for table, rows in batch.rows.items():
+            tables = await asyncio.to_thread(batch.rows, self._codec)
+            for table, rows in tables.items():
                 if not await self._insert(table, rows, batch):  # 1
                     return
         if batch.letters:
@@ -157,7 +170,7 @@ class Loader:
             more={"db.system.name": "clickhouse", "db.namespace": self._clickhouse.database},
         )
 
-    async def _insert(self, table: str, rows: list[Row], batch: Batch) -> bool:
+    async def _insert(self, table: str, rows: Rows, batch: Batch) -> bool:
         """Insert, waiting while ClickHouse is away; False where the loader was stopped before it came back."""
         pause_s = 0.2
         while True:
@@ -172,18 +185,13 @@ class Loader:
                 continue
             self._hindrance = None
             for poison in refused:
-                log.error(
-                    "%s offset %d is refused: %s", poison.row.source.topic, poison.row.source.offset, poison.error
-                )
-                batch.letters.append(
-                    dead_letter_of(
-                        poison.row.source, poison.error, "loader", tenant_id=poison.row.record.tenant_id
-                    )
-                )
+                (source,), tenant = poison.row.sources, poison.row.columns["tenant_id"][0].as_py()
+                log.error("%s offset %d is refused: %s", source.topic, source.offset, poison.error)
+                batch.letters.append(dead_letter_of(source, poison.error, "loader", tenant_id=tenant))
             ROWS(table).inc(len(rows) - len(refused))
             return True
 
-    def _insert_now(self, table: str, rows: list[Row]) -> list[Poison]:
+    def _insert_now(self, table: str, rows: Rows) -> list[Poison]:
         if self._client is None:
             self._client = connect(self._clickhouse, deadline_s=0)
         return insert_rows(self._client, self._clickhouse, table, rows)

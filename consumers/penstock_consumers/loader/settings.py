@@ -17,8 +17,9 @@ class LoaderSettings(Settings):
     """Consumer group; more loaders in one group share the partitions."""
     max_rows: PositiveInt = 100_000
     """Most records of one batch."""
-    max_batch_bytes: PositiveInt = 64 << 20
-    """Most bytes of record values in one batch; bounds this process's memory together with the fetch buffers."""
+    max_batch_bytes: PositiveInt = 32 << 20
+    """Most bytes of record values in one batch, of which there may be two. Bounds this process's memory, together
+    with the fetch buffers."""
     idle_linger_s: PositiveFloat = 0.1
     """How long a batch waits for more after its first record while there is little to do."""
     busy_linger_s: PositiveFloat = 1.0

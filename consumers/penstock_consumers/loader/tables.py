@@ -1,134 +1,134 @@
-"""Which record becomes a row of which table, and what type each column has: the loader's whole mapping, as data.
+"""Which record becomes a row of which table: the loader's whole mapping, derived from topics and record types.
 
-A column is named after the record's field; a nested one (`output_ref.size`) has an underscore for the dot. The
-exceptions are `RENAMED`. What a record type does not have stays empty.
+A topic's records go to the table named after it, and a field to the column of its name; a nested one
+(`output_ref.size`) has an underscore for the dot. The exceptions are `OWN_TABLES` and `RENAMED`. A new field or
+record type needs its column in a new file of `penstock_schemas/clickhouse`, and nothing here; a test tells when
+one is missing.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import pyarrow as pa
+import pyruhvro
 
 from penstock_schemas import records as r
+from penstock_schemas.avro_files import schema_of
+from penstock_schemas.errors import ContractError
+from penstock_schemas.topics import TOPICS, Topic
 
-TEXT, BYTES, FLOAT, BOOL = pa.string(), pa.binary(), pa.float64(), pa.bool_()
-INT32, INT64 = pa.int32(), pa.int64()
-MICROS, MILLIS = pa.timestamp("us", tz="UTC"), pa.timestamp("ms", tz="UTC")
+LOADED_KINDS = frozenset({"events", "progress", "dead-letters"})
+"""Kinds of topics that are loaded."""
+LOADED_TOPICS = tuple(topic for topic in TOPICS.values() if topic.kind in LOADED_KINDS)
 
-
-def _fields(data_type: pa.DataType, names: str) -> list[pa.Field]:
-    """Fields of one type; a name with a question mark takes null."""
-    return [pa.field(name.rstrip("?"), data_type, nullable=name.endswith("?")) for name in names.split()]
-
-
-EVENT = [*_fields(TEXT, "tenant_id event_id record_type"), *_fields(MICROS, "occurred_at")]
-KAFKA = [
-    *_fields(TEXT, "kafka_topic"),
-    *_fields(INT32, "kafka_partition"),
-    *_fields(INT64, "kafka_offset"),
-    *_fields(MILLIS, "kafka_timestamp"),
-]
-PROVIDER_CALL = [
-    *_fields(TEXT, "tenant_id usage_id period execution_id user_id? agent_type? model usage_topic"),
-    *_fields(MICROS, "occurred_at"),
-    *_fields(INT32, "epoch? call_seq? usage_partition"),
-    *_fields(
-        INT64, "input_tokens cache_read_tokens cache_write_tokens output_tokens reasoning_tokens usage_offset"
-    ),
-    *_fields(INT64, "tool_calls sandbox_cpu_ms sandbox_gb_ms"),
-]
-
-TABLES: Mapping[str, pa.Schema] = {
-    "executions_events": pa.schema(
-        [
-            *EVENT,
-            *_fields(TEXT, "execution_id request_id user_id? agent_type model? queue tier reason detail"),
-            *_fields(TEXT, "refused_event_id worker_id status error_type error_message"),
-            *_fields(TEXT, "output? output_ref_sha256? output_ref_uri?"),
-            *_fields(INT32, "timeout_s max_attempts epoch current_epoch attempts"),
-            *_fields(INT64, "position last_seq output_ref_size?"),
-            *_fields(MICROS, "deadline_at retry_at"),
-            *KAFKA,
-        ]
-    ),
-    "executions_progress": pa.schema(
-        [
-            *EVENT,
-            *_fields(TEXT, "execution_id message step_type name status error? tool_name summary? text"),
-            *_fields(INT32, "epoch step_number"),
-            *_fields(INT64, "seq duration_ms"),
-            *_fields(FLOAT, "fraction?"),
-            *KAFKA,
-        ]
-    ),
-    "accounts_events": pa.schema(
-        [
-            *EVENT,
-            *_fields(TEXT, "tier"),
-            *_fields(INT32, "concurrency queue_limit"),
-            *_fields(BOOL, "suspended"),
-            *KAFKA,
-        ]
-    ),
-    "price_events": pa.schema(
-        [
-            *EVENT,
-            *_fields(TEXT, "list_event_id price_version model reason detail"),
-            *_fields(INT32, "partition"),
-            *_fields(MICROS, "effective_from"),
-            *_fields(INT64, "input_nanousd_per_mtok cache_read_nanousd_per_mtok cache_write_nanousd_per_mtok"),
-            *_fields(INT64, "output_nanousd_per_mtok tool_call_nanousd cpu_second_nanousd gb_second_nanousd"),
-            *KAFKA,
-        ]
-    ),
-    "ledger": pa.schema(
-        [*PROVIDER_CALL, *_fields(TEXT, "line_id price_version"), *_fields(INT64, "cost_nanousd"), *KAFKA]
-    ),
-    "usage_quarantine": pa.schema([*PROVIDER_CALL, *_fields(TEXT, "event_id reason detail"), *KAFKA]),
-    "dead_letters": pa.schema(
-        [
-            *_fields(TEXT, "tenant_id event_id source_topic error_code error_message stage"),
-            *_fields(MICROS, "occurred_at source_timestamp"),
-            *_fields(INT32, "source_partition"),
-            *_fields(INT64, "source_offset value_size"),
-            *_fields(BYTES, "key? value?"),
-            pa.field("headers", pa.map_(TEXT, BYTES), nullable=False),
-            *KAFKA,
-        ]
-    ),
+OWN_TABLES: Mapping[type[r.Record], str] = {
+    r.UsageCharged: "ledger",
+    r.UsageQuarantined: "usage_quarantine",
+    r.PriceListed: "price_events",
+    r.PriceRefused: "price_events",
 }
-"""Columns by table; the SQL is in `penstock_schemas/clickhouse`, and a test holds the two together."""
+"""Record types that do not share the table of their topic."""
+RENAMED: Mapping[tuple[str, str], str] = {
+    ("ledger", "event_id"): "line_id",
+    ("price_events", "listed_by"): "list_event_id",
+    ("price_events", "refused_event_id"): "list_event_id",
+}
+"""Column by (table, field), where the names differ."""
+RECORD_TYPE = "record_type"
+"""Column with the record's type, in the tables that several types share."""
+
+MICROS = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """Where records of one type go."""
+class Column:
+    """One field of a record type, and the column it becomes."""
 
-    table: str
-    renamed: Mapping[str, str]
-    """Column by field, where the names differ."""
+    path: tuple[str, ...]
+    """The field, or the field and the one inside its nested record."""
+    name: str
+    type: pa.DataType
+    rule: Mapping[str, Any]
+    """JSON schema of the values that the record type allows."""
+    nullable: bool
+    default: Any
+    """Of a record whose writer did not know the field yet."""
+    required: bool
+    """Whether there is no default."""
 
 
-def _to(table: str, *record_types: type[r.Record], **renamed: str) -> dict[type[r.Record], Destination]:
-    return dict.fromkeys(record_types, Destination(table, renamed))
+def topic_table(topic: Topic) -> str:
+    """Table of a topic's records: `penstock.executions.events.v1` is `executions_events`."""
+    return topic.name.removeprefix("penstock.").removesuffix(".v1").replace(".", "_").replace("-", "_")
 
 
-DESTINATIONS: Mapping[type[r.Record], Destination] = {
-    **_to(
-        "executions_events",
-        *(r.ExecutionAdmitted, r.ExecutionQueued, r.ExecutionRejected, r.RequestRefused, r.CancelRefused),
-        *(r.AttemptStarted, r.AttemptLost, r.AttemptFailed, r.StaleAttemptReported),
-        *(r.ExecutionCompleted, r.ExecutionFailed, r.ExecutionTimedOut, r.ExecutionCancelled),
-    ),
-    **_to("executions_progress", r.ProgressReported, r.StepStarted, r.StepFinished, r.ToolCalled, r.OutputEmitted),
-    **_to("accounts_events", r.TenantConfigured),
-    **_to("price_events", r.PriceListed, listed_by="list_event_id"),
-    **_to("price_events", r.PriceRefused, refused_event_id="list_event_id"),
-    **_to("ledger", r.UsageCharged, event_id="line_id"),
-    **_to("usage_quarantine", r.UsageQuarantined),
-    **_to("dead_letters", r.DeadLetter),
+TABLE_OF: Mapping[type[r.Record], str] = {
+    record_type: OWN_TABLES.get(record_type) or topic_table(topic)
+    for topic in LOADED_TOPICS
+    for record_type in topic.records
 }
-LOADED_KINDS = frozenset({"events", "progress", "dead-letters"})
-"""Kinds of topics that are loaded; every record type they declare has a destination, which a test holds."""
+"""Table by record type, for everything that is loaded."""
+
+
+SHARED_TABLES = frozenset(
+    [topic_table(topic) for topic in LOADED_TOPICS if len(topic.records) > 1]
+    + [table for table, kinds in Counter(TABLE_OF.values()).items() if kinds > 1]
+)
+"""Tables whose rows say their record type."""
+
+
+@cache
+def has_own_checks(record_type: type[r.Record]) -> bool:
+    """Whether its values must also pass code, which no column can be asked."""
+    checks = record_type.__pydantic_decorators__
+    return bool(checks.validators or checks.field_validators or checks.model_validators or checks.root_validators)
+
+
+@cache
+def columns_of(record_type: type[r.Record]) -> tuple[Column, ...]:
+    """The columns of a record type, in the order of its fields.
+
+    Raises:
+        ContractError: a field has a form that no column can take.
+    """
+    fields = pyruhvro.avro_to_arrow_schema(json.dumps(schema_of(record_type)))
+    rules = record_type.model_json_schema(mode="validation")
+    columns: list[Column] = []
+    for name, info in record_type.model_fields.items():
+        rule, nullable = _rule(rules, rules["properties"][name])
+        default = info.get_default(call_default_factory=True) if not info.is_required() else None
+        data_type = fields.field(name).type
+        inner = [data_type.field(i) for i in range(data_type.num_fields)] if pa.types.is_struct(data_type) else []
+        paths: list[tuple[tuple[str, ...], pa.DataType]] = [((name, each.name), each.type) for each in inner]
+        for path, kind in paths or [((name,), data_type)]:
+            own = _rule(rules, rule["properties"][path[1]])[0] if inner else rule
+            column = RENAMED.get((TABLE_OF[record_type], name), "_".join(path))
+            columns.append(
+                Column(
+                    path, column, _column_type(record_type, name, kind), own, nullable, default, info.is_required()
+                )
+            )
+    return tuple(columns)
+
+
+def _column_type(record_type: type[r.Record], field: str, data_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(data_type):
+        return MICROS
+    if pa.types.is_struct(data_type) or pa.types.is_list(data_type):
+        raise ContractError(f"{record_type.__name__}.{field} is {data_type}, which no column of a table takes")
+    return data_type
+
+
+def _rule(rules: Mapping[str, Any], rule: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """The rule itself, behind references and unions with null; and whether null is allowed."""
+    options = [option for option in rule.get("anyOf", [rule]) if option.get("type") != "null"]
+    (one,) = options
+    if "$ref" in one:
+        one = rules["$defs"][one["$ref"].rpartition("/")[2]]
+    return one, "anyOf" in rule

@@ -221,8 +221,8 @@ class SpendWasted(Record):
     user_id: str | None = None
     agent_type: str = ""
     period: str
-    tokens: Int64
-    cost_nanousd: Int64
+    wasted_tokens: Int64
+    wasted_nanousd: Int64
 
 
 class UsageCharged(ProviderCall):

@@ -168,7 +168,10 @@ def close_reservation(
     for spent in reservation.spent:
         if spent.epoch != accepted_epoch:
             wasted = r.SpendWasted(
-                **about, period=spent.period, tokens=spent.amount.tokens, cost_nanousd=spent.amount.nanousd
+                **about,
+                period=spent.period,
+                wasted_tokens=spent.amount.tokens,
+                wasted_nanousd=spent.amount.nanousd,
             )
             decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, wasted))
 

@@ -16,7 +16,7 @@ from tests.fixtures.kafka import own_kafka
 
 from penstock.settings import ClickHouseSettings, KafkaSettings
 from penstock_consumers.loader import Loader, LoaderSettings
-from penstock_consumers.loader.loader import LOADED_TOPICS
+from penstock_consumers.loader.tables import LOADED_TOPICS
 from penstock_schemas import records as r
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
@@ -60,7 +60,7 @@ async def kafka(tmp_path_factory: pytest.TempPathFactory, registry_url: str) -> 
     """A broker of this package's own: a loader reads topics by their declared names."""
     async with own_kafka(tmp_path_factory.mktemp("loader")) as broker, SchemaRegistry(registry_url) as registry:
         settings = KafkaSettings(bootstrap_servers=broker.bootstrap)
-        topics = [TOPICS[name] for name in LOADED_TOPICS]
+        topics = LOADED_TOPICS
         await apply_topics(settings, topics, PARTITIONS)
         await registry.register_all(topics)
         codec = Codec(registry)

@@ -216,3 +216,47 @@ async def test_the_loader_knows_how_far_it_is_and_counts_what_it_gives_up_on(
         await until(lambda: given_up() > before)
         await until(lambda: not any(each.behind for each in loader.standings()))
         assert {each.topic for each in loader.standings()} >= {EVENTS, PROGRESS, ACCOUNTS}
+
+
+TEXTS = ['it\'s "quoted"', "line\nbreak\r\n\ttab", "null \0 byte", "Ünï 漢字 🦆", "", "\\N", "{t:String} -- ;"]
+
+
+async def test_any_text_of_a_user_is_kept_as_it_is(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, tenant: str
+) -> None:
+    lines = [charged(tenant, n).model_copy(update={"user_id": text}) for n, text in enumerate(TEXTS)]
+    await kafka.produce(*lines, topic=ACCOUNTS)
+    query = "SELECT user_id FROM v_usage_lines WHERE tenant_id = {t:String} ORDER BY usage_id"
+    async with run_loader():
+        await until(
+            lambda: (
+                [row[0] for row in clickhouse_client.query(query, parameters={"t": tenant}).result_rows] == TEXTS
+            )
+        )
+
+
+async def test_the_largest_record_is_loaded_and_values_without_a_record_are_dead_letters(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, tenant: str
+) -> None:
+    large = "漢" * (310 * 1024)
+    progress = r.OutputEmitted(tenant_id=tenant, execution_id="x", epoch=1, seq=1, text=large)
+    await kafka.produce(progress, topic=PROGRESS)
+    places = [
+        await kafka.produce_raw(value, topic=PROGRESS, partition=0, key=b"k") for value in (None, b"", b"\0\0\0\0")
+    ]
+    text = "SELECT lengthUTF8(text), cityHash64(text) = cityHash64(repeat('漢', 317440)) FROM executions_progress "
+    letters = """
+        SELECT count() FROM v_dead_letters WHERE source_topic = {topic:String} AND source_partition = 0
+        AND source_offset >= {first:Int64} AND error_code = 'bad_framing'
+    """
+    place = {"topic": PROGRESS, "first": places[0].offset}
+    async with run_loader():
+        await until(
+            lambda: (
+                clickhouse_client.query(
+                    text + "WHERE tenant_id = {t:String}", parameters={"t": tenant}
+                ).result_rows
+                == [(317440, True)]
+            )
+        )
+        await until(lambda: clickhouse_client.command(letters, parameters=place) == 3)

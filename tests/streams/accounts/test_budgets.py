@@ -221,7 +221,7 @@ def test_spending_of_attempts_whose_result_does_not_count_is_told():
     partition.send(usage(epoch=2, tokens=30))
     partition.send(usage(epoch=1, seq=2, tokens=20))
     wasted = only(partition.send(settle(accepted=2)), r.SpendWasted)
-    assert (wasted.tokens, wasted.cost_nanousd) == (120, 120 * 250)
+    assert (wasted.wasted_tokens, wasted.wasted_nanousd) == (120, 120 * 250)
     assert only(partition.send(usage(epoch=1, seq=3)), r.UsageCharged).wasted
     assert not only(partition.send(usage(epoch=2, seq=2)), r.UsageCharged).wasted
 

@@ -1,0 +1,113 @@
+"""A tenant's monthly bill from millions of ledger rows, and what a dashboard asks.
+
+    python bench/bills.py [--rounds 5] [--rows 10000000]
+
+The ledger is filled inside ClickHouse (the embedded engine, a folder of its own): one tenant with all the rows in
+several parts, a tenth of them inserted twice, beside nine smaller tenants. The bill is the command line's, in an
+open month; then its partition is optimized, as closing it does. The roll-up is what the engine made of it all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from servers import start_clickhouse
+
+from penstock_services.clickhouse import connect, migrate
+
+PARTS = 5
+FILL = """
+    INSERT INTO ledger (tenant_id, line_id, usage_id, period, occurred_at, execution_id, epoch, call_seq, user_id,
+        agent_type, model, input_tokens, output_tokens, cost_nanousd, price_version, usage_topic, usage_partition,
+        usage_offset, kafka_topic, kafka_partition, kafka_offset, kafka_timestamp)
+    WITH
+        number + {first:UInt64} AS n,
+        formatDateTime(now('UTC'), '%Y-%m') AS month
+    SELECT {tenant:String}, lower(hex(MD5(concat({tenant:String}, toString(n))))), lower(hex(MD5(toString(n)))),
+        month,
+        toDateTime64(toStartOfMonth(now('UTC')), 6, 'UTC') + toIntervalMicrosecond(n * 200000),
+        lower(hex(MD5(toString(intDiv(n, 5))))), 1, n % 5, concat('user-', toString(n % 1000)),
+        concat('agent-', toString(n % 8)), concat('model-', toString(n % 12)), n % 3000, n % 700, n % 100000000,
+        'builtin-1', 'penstock.accounts.commands.v1', n % 12, n, 'penstock.accounts.events.v1', n % 12, n, now64(3)
+    FROM numbers({count:UInt64})
+    SETTINGS max_insert_block_size = {count:UInt64}, min_insert_block_size_rows = {count:UInt64},
+        min_insert_block_size_bytes = 0
+"""
+BILL = (
+    "SELECT * FROM v_bill WHERE tenant_id = 'big' AND period = formatDateTime(now('UTC'), '%Y-%m') ORDER BY model"
+)
+DASHBOARD = """
+    SELECT toDate(hour) AS day, model, sum(cost_nanousd) AS cost_nanousd FROM v_spend_hourly
+    WHERE tenant_id = 'big' GROUP BY day, model ORDER BY day, model
+"""
+
+
+def fill(client: Any, rows: int) -> None:
+    """Ten tenants; the big one in `PARTS` parts, and a tenth of it once more."""
+    client.command("SYSTEM STOP MERGES ledger")
+
+    def insert(tenant: str, first: int, count: int) -> None:
+        client.command(FILL, parameters={"tenant": tenant, "first": first, "count": count})
+
+    for part in range(PARTS):
+        insert("big", part * rows // PARTS, rows // PARTS)
+        for number in range(9):
+            insert(f"small-{number}", part * rows // 1_000, rows // 1_000)
+    insert("big", 0, rows // 10)
+
+
+def median_s(client: Any, query: str, rounds: int) -> float:
+    """Seconds from asking to the whole answer."""
+    took: list[float] = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        assert client.query(query).result_rows
+        took.append(time.perf_counter() - began)
+    return statistics.median(took)
+
+
+async def measure(rounds: int, rows: int) -> Table:
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as engine:
+            clickhouse = await start_clickhouse(engine, Path(folder))
+            await asyncio.to_thread(migrate, clickhouse)
+            with connect(clickhouse) as client:
+                return await asyncio.to_thread(figures, client, rounds, rows)
+
+
+def figures(client: Any, rounds: int, rows: int) -> Table:
+    fill(client, rows)
+    open_s, before = median_s(client, BILL, rounds), client.query(BILL).result_rows
+    assert sum(line[3] for line in before) == rows  # what was inserted twice counts once
+    began = time.perf_counter()
+    client.command("SYSTEM REFRESH VIEW spend_hourly_refresh")
+    client.command("SYSTEM WAIT VIEW spend_hourly_refresh")
+    refresh_s, dashboard_s = time.perf_counter() - began, median_s(client, DASHBOARD, rounds)
+    client.command("SYSTEM START MERGES ledger")
+    month = client.command("SELECT formatDateTime(now('UTC'), '%Y-%m')")
+    client.command(f"OPTIMIZE TABLE ledger PARTITION '{month}' FINAL")
+    closed_s = median_s(client, BILL, rounds)
+    assert client.query(BILL).result_rows == before
+    table = Table("figure", "measured", "target", title=f"A bill of {rows:,} lines, medians of {rounds} rounds")
+    table.add_row(f"open month, {PARTS + 1} parts", f"{open_s * 1000:,.0f} ms", "≤ 2,500 ms")
+    table.add_row("closed month, one part", f"{closed_s * 1000:,.0f} ms", "≤ 300 ms")
+    table.add_row("dashboard from the roll-up", f"{dashboard_s * 1000:,.0f} ms", "≤ 20 ms")
+    table.add_row("making the roll-up anew", f"{refresh_s * 1000:,.0f} ms", "each minute")
+    return table
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    arguments = parser.parse_args()
+    Console().print(asyncio.run(measure(arguments.rounds, arguments.rows)))

@@ -1,0 +1,117 @@
+"""What analysts read: every example of docs/clickhouse.md on loaded data, columns in words, the roll-up."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.consumers.loader.conftest import Kafka, RunLoader, until
+from tests.consumers.loader.samples import ACCOUNTS, EVENTS, PROGRESS, charged, life_of
+
+from penstock_schemas import records as r
+from penstock_schemas.ids import execution_id
+
+pytestmark = pytest.mark.integration
+PAGE = (Path(__file__).parents[3] / "docs" / "clickhouse.md").read_text()
+EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+THIS_MONTH = datetime.now(UTC).strftime("%Y-%m")
+LINES = 40
+
+
+def quarantined(tenant: str) -> r.UsageQuarantined:
+    fields = charged(tenant, 1_000).model_dump(exclude={"cost_nanousd", "price_version"})
+    return r.UsageQuarantined(**fields | {"model": "new"}, reason="unknown_model", detail="new has no price")
+
+
+@pytest.fixture
+async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) -> Any:
+    """A client of a database that has something of everything, of the tenant acme."""
+    acme = "acme"
+    await kafka.produce(
+        *(
+            record
+            for ending in ("completed", "failed", "timed_out")
+            for record in life_of(acme, ending, ending=ending)
+        ),
+        *life_of(acme, "waits")[:2],
+        topic=EVENTS,
+    )
+    step: dict[str, Any] = {"tenant_id": acme, "execution_id": execution_id(acme, "completed"), "epoch": 2}
+    await kafka.produce(
+        r.StepStarted(**step, seq=1, step_number=1, step_type="model", name="read"),
+        r.OutputEmitted(**step, seq=2, text="done"),
+        topic=PROGRESS,
+    )
+    lines = [charged(acme, n, cost_nanousd=n + 1, execution=execution_id(acme, "completed")) for n in range(LINES)]
+    await kafka.produce(
+        r.TenantConfigured(tenant_id=acme, tier="pro", concurrency=4, queue_limit=50, suspended=False),
+        *(line.model_copy(update={"agent_type": "echo", "user_id": "ann"}) for line in lines),
+        charged(acme, 500, cost_nanousd=7).model_copy(update={"event_id": "this-month", "period": THIS_MONTH}),
+        quarantined(acme),
+        topic=ACCOUNTS,
+    )
+    await kafka.produce_raw(b"nonsense", topic=ACCOUNTS)
+    tables = ("executions_events", "executions_progress", "accounts_events", "ledger", "usage_quarantine")
+    there = " AND ".join(f"(SELECT count() FROM {table} WHERE tenant_id = 'acme') > 0" for table in tables)
+    async with run_loader():
+        await until(
+            lambda: clickhouse_client.command(f"SELECT {there} AND (SELECT count() FROM dead_letters) > 0") == 1
+        )
+        await until(
+            lambda: (
+                clickhouse_client.command("SELECT count() FROM v_usage_lines WHERE tenant_id = 'acme'")
+                == LINES + 1
+            )
+        )
+    clickhouse_client.command("SYSTEM REFRESH VIEW spend_hourly_refresh")
+    clickhouse_client.command("SYSTEM WAIT VIEW spend_hourly_refresh")
+    return clickhouse_client
+
+
+async def test_every_example_of_the_page_has_an_answer(loaded: Any) -> None:
+    assert len(EXAMPLES) >= 12
+    for example in EXAMPLES:
+        assert loaded.query(example).result_rows, example
+
+
+async def test_every_view_and_column_is_on_the_page(clickhouse_client: Any) -> None:
+    query = "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND startsWith(table, 'v_')"
+    columns = clickhouse_client.query(query).result_rows
+    tokens = {"tenant_id", "period"}  # said once for all views
+    words = set(re.findall(r"`(\w+)`", PAGE)) | tokens
+    assert {name for row in columns for name in row} - words == set()
+    assert "v_executions" in {table for table, _ in columns}
+
+
+async def test_the_roll_up_is_the_ledger_of_the_open_months(loaded: Any) -> None:
+    rolled = """
+        SELECT period, sum(calls), sum(input_tokens), sum(cost_nanousd) FROM v_spend_hourly
+        WHERE tenant_id = 'acme' GROUP BY period ORDER BY period
+    """
+    whole = """
+        SELECT period, sum(calls), sum(input_tokens), sum(cost_nanousd) FROM v_spend_daily
+        WHERE tenant_id = 'acme' AND period >= formatDateTime(now('UTC') - INTERVAL 48 HOUR, '%Y-%m')
+        GROUP BY period ORDER BY period
+    """
+    assert loaded.query(rolled).result_rows == loaded.query(whole).result_rows != []
+    assert loaded.command("SELECT agent_type FROM v_spend_hourly WHERE tenant_id = 'acme' AND calls = 1") == ""
+
+
+async def test_attempts_say_how_each_one_ended(loaded: Any) -> None:
+    query = """
+        SELECT epoch, status, worker_id, reason, error_type, reported_too_late, ended_at >= started_at
+        FROM v_attempts WHERE tenant_id = 'acme' AND execution_id = {id:String} ORDER BY epoch
+    """
+    ended = {
+        ending: loaded.query(query, parameters={"id": execution_id("acme", ending)}).result_rows
+        for ending in ("completed", "failed", "timed_out")
+    }
+    lost = (1, "lost", "w1", "lease_expired", None, "completed", True)
+    assert ended == {
+        "completed": [lost, (2, "completed", "w2", None, None, None, True)],
+        "failed": [lost, (2, "failed", "w2", None, "Boom", None, True)],
+        "timed_out": [lost, (2, "timed_out", "w2", None, None, None, True)],
+    }
