@@ -78,10 +78,11 @@ class Loader:
         return self._hindrance
 
     def standings(self) -> Iterator[Standing]:
-        """How far every partition is that this loader has; before the batch it holds."""
-        if self._consumer is not None:
+        """How far every partition is that this loader has; before what it holds and gathers."""
+        if self._consumer is not None and self._intake is not None:
+            unloaded = (self._held.first_offsets, self._intake.gathering.first_offsets)
             for partition, read_to, end in read_up_to(self._consumer):
-                done = self._held.first_offsets.get(partition, read_to)
+                done = min((first[partition] for first in unloaded if partition in first), default=read_to)
                 yield Standing("loader", partition.topic, partition.partition, done, end - done)
 
     def stop(self) -> None:
