@@ -1,7 +1,7 @@
 """Every Faust internal the kit touches, and nothing else does. Checked against the pinned versions at start-up.
 
 Faust gives group membership, the co-partitioning assignor, the app and the naming of changelogs. It never
-reads, acknowledges or commits a task's inputs: its own consumer holds partitions and fetches nothing.
+reads, acknowledges or commits a task's inputs: its own consumer holds partitions, all of them paused.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from penstock_streams.kit.errors import MembershipLost, UnsupportedFaust
 from penstock_streams.kit.settings import StreamsSettings
 
 TESTED = {"faust-streaming": (faust, "0.15.3"), "aiokafka": (aiokafka, "0.14.0")}
+POLL_MS = 1_000
+POLLED_WITHIN_S = 300.0
+"""Without a poll for this long aiokafka leaves the group, and joins again only at the next one."""
 Partitions = frozenset[tuple[str, int]]
 """Topic and partition, of the stages' inputs."""
 
@@ -43,7 +46,10 @@ def check_faust() -> None:
             "seek_to_committed": ("self",),
             "verify_event_path": ("self", "now", "tp"),
         },
-        driver.AIOKafkaConsumerThread: {"_ensure_consumer": ("self",)},
+        driver.AIOKafkaConsumerThread: {
+            "_ensure_consumer": ("self",),
+            "call_thread": ("self", "fun", "args", "kwargs"),
+        },
     }
     for owner, methods in needed.items():
         for method, parameters in methods.items():
@@ -68,7 +74,8 @@ class _IdleConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
-        await self.sleep(1.0)
+        """Poll for nothing: a member that does not poll for `POLLED_WITHIN_S` leaves its group and stays away."""
+        await self._thread.call_thread(self._thread._ensure_consumer().getmany, timeout_ms=POLL_MS)
         return {}
 
     async def highwaters(self, *partitions: Any) -> Any:
@@ -120,6 +127,7 @@ class Membership:
             broker_session_timeout=settings.session_timeout_s,
             broker_heartbeat_interval=settings.session_timeout_s / 6,
             broker_rebalance_timeout=30.0,
+            broker_max_poll_interval=POLLED_WITHIN_S,
             store="memory://",
             stream_recovery_delay=0.0,
             stream_wait_empty=False,
