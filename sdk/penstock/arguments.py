@@ -62,6 +62,7 @@ class RunArguments(Arguments):
     max_tokens: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
     timeout_s: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     max_attempts: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    reserve_tokens: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
     queue: Name = DEFAULT_QUEUE
     metadata: dict[Text, Text] = Field(default_factory=dict)
 
@@ -90,6 +91,15 @@ class UsageArguments(Arguments):
     sandbox_gb_ms: Tokens = 0
     user: CallerId | None = None
     agent: Name | None = None
+
+
+class SettlementArguments(Arguments):
+    """Arguments of `Client.settle_call`: what the provider says the call used."""
+
+    input_tokens: Tokens
+    output_tokens: Tokens
+    cache_read_tokens: Tokens = 0
+    cache_write_tokens: Tokens = 0
 
 
 def _exact(amount: Any) -> int:
@@ -171,6 +181,28 @@ class TenantArguments(Arguments):
     concurrency: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     queue_limit: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
     suspended: bool = False
+    monthly_tokens: Tokens | None = None
+    monthly_usd: Usd | None = None
+    hard_budget: bool = True
+
+
+class UserArguments(Arguments):
+    """Arguments of `Client.configure_user`."""
+
+    tenant: CallerTenant
+    user: CallerId
+    monthly_tokens: Tokens | None = None
+    monthly_usd: Usd | None = None
+    hard_budget: bool = True
+
+
+class BudgetArguments(Arguments):
+    """Arguments of `Client.check_budget`."""
+
+    tenant: CallerTenant
+    tokens: Annotated[int, Field(ge=0, le=10**12)]
+    user: CallerId | None = None
+    model: CallerId | None = None
 
 
 class ListArguments(Arguments):

@@ -13,12 +13,15 @@ from uuid import uuid4
 
 from penstock.arguments import (
     BillArguments,
+    BudgetArguments,
     CancelArguments,
     ListArguments,
     PriceArguments,
     RunArguments,
+    SettlementArguments,
     TenantArguments,
     UsageArguments,
+    UserArguments,
     checked,
     checked_price,
 )
@@ -28,11 +31,23 @@ from penstock.cancelling import Cancelling
 from penstock.connecting import KafkaConnection
 from penstock.dead_letters import DeadLetters
 from penstock.encoding import Encoding
+from penstock.errors import NotFound
 from penstock.followed import Item, Terminal
 from penstock.following import Following
 from penstock.history import History
 from penstock.leasing import Leasing
-from penstock.models import Bill, Cursor, Execution, Lease, Price, Submission, Tenant
+from penstock.models import (
+    Bill,
+    BudgetCheck,
+    Cursor,
+    Execution,
+    Lease,
+    Price,
+    Submission,
+    Tenant,
+    UnresolvedCall,
+    UserBudget,
+)
 from penstock.outcome import output_of, state_of
 from penstock.prices import Prices
 from penstock.reading import Reading
@@ -107,6 +122,7 @@ class Client:
         max_tokens: int | None = None,
         timeout_s: int | None = None,
         max_attempts: int | None = None,
+        reserve_tokens: int | None = None,
         queue: str = DEFAULT_QUEUE,
         metadata: Mapping[str, str] | None = None,
     ) -> Submission:
@@ -122,6 +138,8 @@ class Client:
             max_tokens: ceiling of output tokens over the whole execution.
             timeout_s: run deadline in seconds, from the start of an attempt.
             max_attempts: attempts in all.
+            reserve_tokens: tokens of all kinds that all calls and attempts may use together; the default is for
+                one call. What is reserved must fit the budgets of tenant and user.
             queue: which workers.
             metadata: your own labels, carried along.
 
@@ -140,6 +158,7 @@ class Client:
             max_tokens=max_tokens,
             timeout_s=timeout_s,
             max_attempts=max_attempts,
+            reserve_tokens=reserve_tokens,
             queue=queue,
             metadata=dict(metadata or {}),
         )
@@ -273,10 +292,14 @@ class Client:
         concurrency: int | None = None,
         queue_limit: int | None = None,
         suspended: bool = False,
+        monthly_tokens: int | None = None,
+        monthly_usd: str | Decimal | int | None = None,
+        hard_budget: bool = True,
     ) -> Tenant:
         """Operator: create or change a tenant; returns its limits once accounts has put them in force.
 
-        A limit left out is the tier's own.
+        A limit left out is the tier's own; a budget left out is unlimited. A budget that is not hard refuses
+        nothing and is reported as overspent.
 
         Raises:
             NotConfirmed: the command was sent, and accounts has not answered in time.
@@ -288,8 +311,81 @@ class Client:
             concurrency=concurrency,
             queue_limit=queue_limit,
             suspended=suspended,
+            monthly_tokens=monthly_tokens,
+            monthly_usd=monthly_usd,
+            hard_budget=hard_budget,
         )
         return await self._tenants.configure(wanted)
+
+    async def configure_user(
+        self,
+        tenant: str,
+        user: str,
+        *,
+        monthly_tokens: int | None = None,
+        monthly_usd: str | Decimal | int | None = None,
+        hard_budget: bool = True,
+    ) -> UserBudget:
+        """Operator: set one user's budget, within their tenant's; one left out is unlimited.
+
+        Raises:
+            NotConfirmed: the command was sent, and accounts has not answered in time.
+        """
+        wanted = checked(
+            UserArguments,
+            tenant=tenant,
+            user=user,
+            monthly_tokens=monthly_tokens,
+            monthly_usd=monthly_usd,
+            hard_budget=hard_budget,
+        )
+        return await self._tenants.configure_user(wanted)
+
+    async def check_budget(
+        self, tenant: str, tokens: int, *, user: str | None = None, model: str | None = None
+    ) -> BudgetCheck:
+        """Whether a run that reserves `tokens` (of all kinds) would be admitted now. Reserves nothing.
+
+        In dollars it counts as that many tokens of the model's dearest kind of output.
+
+        Raises:
+            NotConfirmed: accounts has not answered in time.
+        """
+        wanted = checked(BudgetArguments, tenant=tenant, tokens=tokens, user=user, model=model)
+        return await self._tenants.check_budget(wanted)
+
+    async def unresolved_calls(self, tenant: str | None = None) -> Sequence[UnresolvedCall]:
+        """Calls that were started and never reported, oldest first, as far as ClickHouse has loaded them."""
+        return await self._reading.unresolved_calls(tenant)
+
+    async def settle_call(
+        self,
+        usage_id: str,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int = 0,
+        cache_write_tokens: int = 0,
+    ) -> UnresolvedCall:
+        """Operator: charge an unresolved call for what the provider says it used; zeros charge nothing.
+
+        What was kept reserved for it is released. Twice the same changes nothing: a call is charged once.
+
+        Raises:
+            NotFound: no such call is unresolved.
+        """
+        usage = checked(
+            SettlementArguments,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cache_read_tokens=cache_read_tokens,
+            cache_write_tokens=cache_write_tokens,
+        )
+        found = [call for call in await self.unresolved_calls() if call.usage_id == usage_id]
+        if not found:
+            raise NotFound(f"no call {usage_id!r} is unresolved; `penstock usage unresolved` shows those that are")
+        await self._submitting.settle_call(found[0], usage)
+        return found[0]
 
     async def prices(self) -> Sequence[Price]:
         """Every price an operator listed, by model and effective date, as far as ClickHouse has loaded them."""

@@ -35,6 +35,7 @@ PenstockError                        exit code 1
 ├── AgentError                       raised inside an agent
 │   ├── RetryableAgentError
 │   ├── PermanentAgentError
+│   │   └── ReservationUsedUp
 │   └── UnknownAgent
 └── StackError                       the embedded stack cannot start or stop
     ├── PortTaken

@@ -162,6 +162,57 @@ class Tenant(Value):
     queue_limit: int
     """Executions that may wait."""
     suspended: bool
+    monthly_tokens: int | None = None
+    """Tokens of all kinds in a month; None without limit."""
+    monthly_nanousd: int | None = None
+    hard_budget: bool = True
+    """What does not fit is refused; otherwise it runs, and is reported as overspent."""
+
+
+class UserBudget(Value):
+    """A user's budget in force, within their tenant's."""
+
+    tenant_id: str
+    user_id: str
+    monthly_tokens: int | None
+    monthly_nanousd: int | None
+    hard_budget: bool
+
+
+class UnresolvedCall(Value):
+    """A provider call that was started and never reported; what it may have cost stays reserved."""
+
+    tenant_id: str
+    usage_id: str
+    execution_id: str
+    epoch: int
+    call_seq: int
+    user_id: str | None
+    agent_type: str
+    model: str
+    occurred_at: datetime
+    """When its execution ended without a report."""
+    cap_tokens: int
+    """The most it may have used, of all kinds."""
+    reserved_tokens: int
+    """What stays reserved for it."""
+    reserved_nanousd: int
+
+
+class BudgetCheck(Value):
+    """Whether a run of some size would be admitted, as of when it was asked. Nothing was reserved."""
+
+    tenant_id: str
+    user_id: str | None
+    admitted: bool
+    reason: str
+    """Why not, as of a rejected request; empty where it would be."""
+    detail: str
+    tokens_left: int | None
+    """What a new run may reserve, the tighter one of tenant and user; negative where overspent, None unlimited."""
+    nanousd_left: int | None
+    resets_at: datetime
+    """When the month's spending starts at 0 again."""
 
 
 class Price(Value):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.arguments import BillArguments, ListArguments
 from penstock.errors import ClickHouseUnreachable, NotFound
-from penstock.models import Bill, BillLine, DeadLetterEntry, Execution, Price, Tenant
+from penstock.models import Bill, BillLine, DeadLetterEntry, Execution, Price, Tenant, UnresolvedCall
 from penstock.settings import ClickHouseSettings
 
 if TYPE_CHECKING:
@@ -78,6 +78,12 @@ class Reading:
         return [
             Tenant.model_validate(row) for row in await self.rows("SELECT * FROM v_tenants ORDER BY tenant_id")
         ]
+
+    async def unresolved_calls(self, tenant: str | None) -> Sequence[UnresolvedCall]:
+        """Calls that were started and never reported, oldest first."""
+        where = "" if tenant is None else "WHERE tenant_id = {tenant:String}"
+        query = f"SELECT * FROM v_usage_unresolved {where} ORDER BY occurred_at, usage_id"
+        return [UnresolvedCall.model_validate(row) for row in await self.rows(query, {"tenant": tenant or ""})]
 
     async def prices(self) -> Sequence[Price]:
         """Every price an operator listed, by model and effective date."""

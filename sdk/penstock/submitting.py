@@ -1,21 +1,20 @@
-"""Writing: requests, usage from outside, and an operator's commands."""
+"""Writing: requests and usage from outside."""
 
 from __future__ import annotations
 
 import time
 from uuid import uuid4
 
-from penstock.arguments import RunArguments, TenantArguments, UsageArguments
+from penstock.arguments import RunArguments, SettlementArguments, UsageArguments
 from penstock.artifacts import ArtifactStore
 from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
 from penstock.errors import KafkaUnreachable, PayloadTooLarge
-from penstock.models import Cursor, Submission
+from penstock.models import Cursor, Submission, UnresolvedCall
 from penstock.tracing import current_headers, sending_span
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
 from penstock_schemas.topics import (
-    ACCOUNTS_COMMANDS,
     ACCOUNTS_REQUESTS,
     EXECUTIONS_EVENTS,
     EXECUTIONS_PROGRESS,
@@ -66,6 +65,7 @@ class Submitting:
             max_tokens=run.max_tokens,
             timeout_s=run.timeout_s,
             max_attempts=run.max_attempts,
+            reserve_tokens=run.reserve_tokens,
             queue=run.queue,
             metadata=run.metadata,
         )
@@ -111,18 +111,22 @@ class Submitting:
             ),
         )
 
-    async def configure_tenant(self, tenant: TenantArguments) -> None:
-        """Operator: create or change a tenant."""
+    async def settle_call(self, call: UnresolvedCall, usage: SettlementArguments) -> None:
+        """Report, in the worker's place, what a call used that was never reported."""
         await self.produce(
-            ACCOUNTS_COMMANDS,
-            r.ConfigureTenant(
+            ACCOUNTS_REQUESTS,
+            r.RecordUsage(
                 event_id=str(uuid4()),
-                tenant_id=tenant.tenant,
+                tenant_id=call.tenant_id,
                 occurred_at=now_us(),
-                tier=tenant.tier,
-                concurrency=tenant.concurrency,
-                queue_limit=tenant.queue_limit,
-                suspended=tenant.suspended,
+                usage_id=call.usage_id,
+                execution_id=call.execution_id,
+                epoch=call.epoch,
+                call_seq=call.call_seq,
+                user_id=call.user_id,
+                agent_type=call.agent_type or None,
+                model=call.model,
+                **usage.model_dump(),
             ),
         )
 

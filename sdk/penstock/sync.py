@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from penstock.arguments import PriceArguments
 from penstock.client import Client
 from penstock.followed import Item
-from penstock.models import Bill, Cursor, Execution, Lease, Price, Submission, Tenant
+from penstock.models import Bill, BudgetCheck, Cursor, Execution, Lease, Price, Submission, Tenant, UserBudget
 from penstock.view import Follow
 
 T = TypeVar("T")
@@ -91,6 +91,14 @@ class SyncClient:
     def configure_tenant(self, tenant: str, *, tier: str, **limits: Any) -> Tenant:
         """Operator: create or change a tenant; `limits` as in `Client.configure_tenant`."""
         return self._wait(self._client.configure_tenant(tenant, tier=tier, **limits))
+
+    def configure_user(self, tenant: str, user: str, **limits: Any) -> UserBudget:
+        """Operator: set one user's budget; `limits` as in `Client.configure_user`."""
+        return self._wait(self._client.configure_user(tenant, user, **limits))
+
+    def check_budget(self, tenant: str, tokens: int, **run: Any) -> BudgetCheck:
+        """Whether a run would be admitted now; `run` as in `Client.check_budget`."""
+        return self._wait(self._client.check_budget(tenant, tokens, **run))
 
     def prices(self) -> Sequence[Price]:
         """Every price an operator listed."""

@@ -1,24 +1,38 @@
-"""Changing a tenant, and waiting until the change is in force."""
+"""Changing and asking for limits of tenants and users, and waiting for what accounts answers."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import uuid4
 
-from penstock.arguments import TenantArguments
+from penstock.arguments import BudgetArguments, TenantArguments, UserArguments
 from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
 from penstock.errors import NotConfirmed, UndecodableRecord
-from penstock.models import Tenant
-from penstock.submitting import Submitting
+from penstock.models import BudgetCheck, Tenant, UserBudget, moment_of
+from penstock.submitting import Submitting, now_us
 from penstock_schemas import records as r
-from penstock_schemas.topics import ACCOUNTS_EVENTS
+from penstock_schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_EVENTS, ACCOUNTS_REQUESTS, Topic
 
 CONFIRMED_WITHIN_S = 15.0
 """Longer than it takes a new owner of a partition to take over."""
 
+T = TypeVar("T", bound=r.Record)
+
 
 class Tenants:
-    """Operator's commands about tenants."""
+    """Limits and budgets.
+
+    Each of these:
+
+    1. The end of the tenant's event partition is captured. A crash after this leaves nothing.
+    2. The record is sent. A crash after this leaves a command in force and nobody told; a question asked in vain.
+    3. The first answer to it after 1 is awaited.
+
+    Each raises NotConfirmed where no answer comes in time.
+    """
 
     def __init__(self, kafka: KafkaConnection, encoding: Encoding, submitting: Submitting) -> None:
         self._kafka = kafka
@@ -26,41 +40,80 @@ class Tenants:
         self._submitting = submitting
 
     async def configure(self, wanted: TenantArguments) -> Tenant:
-        """Create or change a tenant; returns its limits in force.
+        """Create or change a tenant; returns its limits in force."""
+        command = r.ConfigureTenant(
+            event_id=str(uuid4()),
+            tenant_id=wanted.tenant,
+            occurred_at=now_us(),
+            tier=wanted.tier,
+            concurrency=wanted.concurrency,
+            queue_limit=wanted.queue_limit,
+            suspended=wanted.suspended,
+            monthly_tokens=wanted.monthly_tokens,
+            monthly_nanousd=wanted.monthly_usd,
+            hard_budget=wanted.hard_budget,
+        )
+        answer = await self._answer(ACCOUNTS_COMMANDS, command, r.TenantConfigured, lambda _: True)
+        return Tenant.model_validate(answer.model_dump(exclude={"event_id", "occurred_at"}))
 
-        1. The end of the tenant's event partition is captured. A crash after this leaves nothing.
-        2. The command is sent. A crash after this leaves the tenant configured and nobody told.
-        3. The first TenantConfigured of this tenant after 1 is the answer.
+    async def configure_user(self, wanted: UserArguments) -> UserBudget:
+        """Set one user's budget; returns it as it is in force."""
+        command = r.ConfigureUser(
+            event_id=str(uuid4()),
+            tenant_id=wanted.tenant,
+            occurred_at=now_us(),
+            user_id=wanted.user,
+            monthly_tokens=wanted.monthly_tokens,
+            monthly_nanousd=wanted.monthly_usd,
+            hard_budget=wanted.hard_budget,
+        )
+        answer = await self._answer(
+            ACCOUNTS_COMMANDS, command, r.UserConfigured, lambda configured: configured.user_id == wanted.user
+        )
+        return UserBudget.model_validate(answer.model_dump(exclude={"event_id", "occurred_at"}))
 
-        Raises:
-            NotConfirmed: no answer in time.
-        """
-        answers = await self._kafka.partition_of(ACCOUNTS_EVENTS, wanted.tenant)
+    async def check_budget(self, wanted: BudgetArguments) -> BudgetCheck:
+        """Ask whether a run would be admitted."""
+        question = r.CheckBudget(
+            event_id=str(uuid4()),
+            tenant_id=wanted.tenant,
+            occurred_at=now_us(),
+            user_id=wanted.user,
+            model=wanted.model,
+            tokens=wanted.tokens,
+        )
+        answer = await self._answer(
+            ACCOUNTS_REQUESTS,
+            question,
+            r.BudgetChecked,
+            lambda checked: checked.asked_event_id == question.event_id,
+        )
+        fields = answer.model_dump(exclude={"event_id", "occurred_at", "asked_event_id", "resets_at"})
+        return BudgetCheck(**fields, resets_at=moment_of(answer.resets_at))
+
+    async def _answer(
+        self, topic: Topic, record: r.Record, answer_type: type[T], matches: Callable[[T], bool]
+    ) -> T:
+        answers = await self._kafka.partition_of(ACCOUNTS_EVENTS, record.tenant_id)
         ends = await self._kafka.end_offsets([answers])
-        await self._submitting.configure_tenant(wanted)
+        await self._submitting.produce(topic, record)
         give_up_at_s = time.monotonic() + CONFIRMED_WITHIN_S
         async with self._kafka.consumer_at(ends) as consumer:
             while (left_s := give_up_at_s - time.monotonic()) > 0:
                 batches = await consumer.getmany(timeout_ms=int(left_s * 1000))
                 for message in batches.get(answers, []):
-                    if tenant := await self._configured(message.value, wanted.tenant):
-                        return tenant
+                    answer = await self._decoded(message.value)
+                    if not isinstance(answer, answer_type) or answer.tenant_id != record.tenant_id:
+                        continue
+                    if matches(answer):
+                        return answer
         raise NotConfirmed(
-            f"the command for tenant {wanted.tenant!r} is on Kafka, and accounts has not confirmed it within "
-            f"{CONFIRMED_WITHIN_S:g} s; it takes effect when the streams process runs (`penstock status`)"
+            f"{type(record).__name__} of tenant {record.tenant_id!r} is on Kafka, and accounts has not answered "
+            f"it within {CONFIRMED_WITHIN_S:g} s; it does once the streams process runs (`penstock status`)"
         )
 
-    async def _configured(self, value: bytes, tenant_id: str) -> Tenant | None:
+    async def _decoded(self, value: bytes | None) -> r.Record | None:
         try:
-            record = await self._encoding.decode(ACCOUNTS_EVENTS.name, value)
+            return await self._encoding.decode(ACCOUNTS_EVENTS.name, value)
         except UndecodableRecord:
             return None  # the loader dead-letters it
-        if not isinstance(record, r.TenantConfigured) or record.tenant_id != tenant_id:
-            return None
-        return Tenant(
-            tenant_id=record.tenant_id,
-            tier=record.tier,
-            concurrency=record.concurrency,
-            queue_limit=record.queue_limit,
-            suspended=record.suspended,
-        )

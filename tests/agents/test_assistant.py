@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from penstock.agents import PermanentAgentError, RetryableAgentError
+from penstock.agents import PermanentAgentError, ReservationUsedUp, RetryableAgentError
 from penstock_consumers.agents.assistant import AssistantAgent
 from penstock_consumers.agents.metered import OutputBudgetSpent
 from penstock_consumers.agents.reading import word_statistics
@@ -115,13 +115,30 @@ async def test_a_refused_call_is_made_once_and_is_retryable_only_if_that_helps(b
     with pytest.raises(error, match=str(status)):
         await by_hand.run(AssistantAgent(), "Hello?")
     assert len(provider.asked) == 1  # the client's own retries are off: each would be an unreported call
-    assert by_hand.all(r.RecordUsage) == []
+    (usage,) = by_hand.all(r.RecordUsage)
+    assert (usage.input_tokens, usage.output_tokens) == (0, 0)  # answered, and not billed
 
 
 async def test_a_provider_that_is_not_there_is_retryable(by_hand, environment):
     environment(PENSTOCK_ASSISTANT_BASE_URL="http://127.0.0.1:9/v1")
     with pytest.raises(RetryableAgentError):
         await by_hand.run(AssistantAgent(), "Hello?")
+    assert len(by_hand.all(r.StartCall)) == 1
+    assert by_hand.all(r.RecordUsage) == []  # nobody knows whether it will be billed: it stays unresolved
+
+
+async def test_with_nothing_left_of_the_reservation_nothing_is_called(by_hand, provider):
+    with pytest.raises(ReservationUsedUp):
+        await by_hand.run(AssistantAgent(), "Hello?", reserved_tokens=0)
+    assert provider.asked == []
+
+
+async def test_a_call_is_capped_by_what_is_left_of_the_reservation(by_hand, provider):
+    await by_hand.run(AssistantAgent(), "Hello?", reserved_tokens=70)
+    (call,) = by_hand.all(r.StartCall)
+    assert call.cap_tokens == 70
+    (asked,) = provider.asked
+    assert 70 in (asked.get("max_tokens"), asked.get("max_completion_tokens"))
 
 
 async def test_with_all_output_tokens_used_up_nothing_more_is_called(by_hand, provider):

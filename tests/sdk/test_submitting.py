@@ -84,6 +84,7 @@ async def test_a_request_lands_on_its_tenants_partition_with_everything_asked_fo
         "max_tokens": 10,
         "timeout_s": 20,
         "max_attempts": 2,
+        "reserve_tokens": None,
         "queue": "agents-default",
         "metadata": {"team": "blue"},
     }

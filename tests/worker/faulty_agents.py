@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -136,3 +137,14 @@ class WritesFile:
     async def run(self, context: AgentContext) -> str:
         (context.workspace / "note").write_text("mine")
         return str(context.workspace)
+
+
+class KilledWhileCalling:
+    """Takes its whole worker down between a provider's answer and the report of it."""
+
+    async def run(self, context: AgentContext) -> str:
+        async with context.call("gpt-4", max_tokens=500) as call:
+            os.kill(os.getppid(), signal.SIGKILL)
+            await asyncio.sleep(60)
+            call.used(100, 10)
+        return ""

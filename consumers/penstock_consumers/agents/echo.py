@@ -18,5 +18,6 @@ class EchoAgent:
                 from penstock_consumers.agents.tokens import count_tokens
 
                 tokens = count_tokens(context.input)
-                await context.record_usage(context.model, input_tokens=tokens, output_tokens=tokens)
+                async with context.call(context.model) as call:
+                    call.used(input_tokens=tokens, output_tokens=tokens)
         return context.input

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from typer.models import CommandInfo
 
-from penstock.cli import bill, dlq, runs, schemas, tenants
+from penstock.cli import bill, budget, dlq, runs, schemas, tenants, usage
 from penstock.cli.extensions import add_extensions
 from penstock.cli.output import ERRORS
 from penstock.errors import MissingExtra, PenstockError
@@ -22,7 +22,7 @@ PANEL_OF = {
     for panel, names in {
         "Stack": ("up", "down", "status", "doctor"),
         "Runs": ("run", "watch", "get", "cancel", "list"),
-        "Money": ("bill", "audit", "prices"),
+        "Money": ("bill", "budget", "usage", "prices", "audit"),
         "Operate": ("tenants", "dlq", "schemas", "topics", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
     }.items()
@@ -63,7 +63,7 @@ def build(arguments: list[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for group in (runs, bill, tenants, dlq, schemas):
+    for group in (runs, bill, budget, usage, tenants, dlq, schemas):
         group.register(app)
     add_extensions(app, arguments)
     for command in app.registered_commands:

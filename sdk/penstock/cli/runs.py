@@ -49,6 +49,9 @@ def run(
     user: Annotated[str | None, typer.Option(help="The tenant's user.")] = None,
     model: Annotated[str | None, typer.Option(help="Ask the agent for this model.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Ceiling of output tokens.")] = None,
+    reserve_tokens: Annotated[
+        int | None, typer.Option(help="Tokens all its calls may use; default: enough for one call.")
+    ] = None,
     timeout_s: Annotated[int | None, typer.Option("--timeout", help="Run deadline in seconds.")] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Your own id: the same request sent twice runs once.")
@@ -77,6 +80,7 @@ def run(
                 user=user,
                 model=model,
                 max_tokens=max_tokens,
+                reserve_tokens=reserve_tokens,
                 timeout_s=timeout_s,
                 queue=queue,
             )

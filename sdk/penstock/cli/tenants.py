@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.budget import MonthlyTokens, MonthlyUsd, Soft, limit_text
 from penstock.cli.output import AsJson, complete, print_json, print_table
 from penstock.errors import NotFound
 from penstock.models import Tenant
@@ -29,16 +30,26 @@ def set_tenant(
     ] = None,
     queue_limit: Annotated[int | None, typer.Option(help="Executions that may wait; default: the tier's.")] = None,
     suspended: Annotated[bool, typer.Option("--suspended", help="Reject every request.")] = False,
+    monthly_tokens: MonthlyTokens = None,
+    monthly_usd: MonthlyUsd = None,
+    soft: Soft = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create or change a tenant, and wait until the change is in force."""
+    """Create or change a tenant, and wait until the change is in force. What is left out is set back."""
 
     async def go() -> Tenant:
         from penstock.client import Client
 
         async with Client() as client:
             return await client.configure_tenant(
-                tenant, tier=tier, concurrency=concurrency, queue_limit=queue_limit, suspended=suspended
+                tenant,
+                tier=tier,
+                concurrency=concurrency,
+                queue_limit=queue_limit,
+                suspended=suspended,
+                monthly_tokens=monthly_tokens,
+                monthly_usd=monthly_usd,
+                hard_budget=not soft,
             )
 
     _print([complete(go())], as_json=as_json, single=True)
@@ -71,7 +82,14 @@ def _print(tenants: Sequence[Tenant], *, as_json: bool, single: bool) -> None:
         print_json(tenants[0] if single else tenants)
         return
     rows = [
-        (t.tenant_id, t.tier, f"{t.concurrency:,}", f"{t.queue_limit:,}", "suspended" if t.suspended else "active")
+        (
+            t.tenant_id,
+            t.tier,
+            f"{t.concurrency:,}",
+            f"{t.queue_limit:,}",
+            limit_text(t.monthly_tokens, t.monthly_nanousd, hard=t.hard_budget),
+            "suspended" if t.suspended else "active",
+        )
         for t in tenants
     ]
-    print_table(("tenant", "tier", ">at once", ">may wait", "state"), rows)
+    print_table(("tenant", "tier", ">at once", ">may wait", "a month", "state"), rows)

@@ -13,6 +13,7 @@ from tests.consumers.loader.samples import ACCOUNTS, EVENTS, PROGRESS, charged, 
 
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
+from penstock_schemas.prices import AMOUNTS
 
 pytestmark = pytest.mark.integration
 PAGE = (Path(__file__).parents[3] / "docs" / "clickhouse.md").read_text()
@@ -51,6 +52,34 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
         *(line.model_copy(update={"agent_type": "echo", "user_id": "ann"}) for line in lines),
         charged(acme, 500, cost_nanousd=7).model_copy(update={"event_id": "this-month", "period": THIS_MONTH}),
         quarantined(acme),
+        r.SpendWasted(
+            tenant_id=acme,
+            execution_id="e",
+            period="2026-11",
+            wasted_tokens=5,
+            wasted_nanousd=50,
+            agent_type="echo",
+        ),
+        r.UsageUnresolved(
+            tenant_id=acme,
+            usage_id="never reported",
+            execution_id="e",
+            epoch=1,
+            call_seq=1,
+            model="gpt-4",
+            cap_tokens=500,
+            reserved_tokens=400,
+            reserved_nanousd=9_000,
+        ),
+        r.PriceListed(
+            tenant_id=r.SYSTEM_TENANT,
+            partition=0,
+            listed_by="command",
+            price_version="operator-1",
+            model="my-own-llm",
+            effective_from=1,
+            **dict.fromkeys(AMOUNTS, 250),
+        ),
         topic=ACCOUNTS,
     )
     await kafka.produce_raw(b"nonsense", topic=ACCOUNTS)
