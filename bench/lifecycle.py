@@ -31,6 +31,7 @@ from rich.table import Table
 from servers import in_a_process, start_servers
 
 from penstock.settings import KafkaSettings
+from penstock_consumers.worker.worker import BEAT_SLOTS, until_next_beat_s
 from penstock_schemas import records as r
 from penstock_schemas.codec import Codec, SchemaNotLoaded
 from penstock_schemas.registry import SchemaRegistry
@@ -189,13 +190,12 @@ async def held_leases(bench: Bench) -> float:
     await bench.confirmed_everywhere("probe-0")  # everything before has been read
     beats = heartbeats(range(HELD), 2)
     async with bench.writing() as (codec, producer):
-        while not measuring.done():  # spread evenly, as 1,000 workers would be
-            began = time.monotonic()
-            for index, beat in enumerate(beats):
-                await send(codec, producer, beat)
-                if index % 20 == 0:
-                    ahead_s = began + HEARTBEAT_S * index / len(beats) - time.monotonic()
-                    await asyncio.sleep(max(ahead_s, 0))
+        slots = [beats[first::BEAT_SLOTS] for first in range(BEAT_SLOTS)]
+        while not measuring.done():  # as 1,000 workers would send them
+            for slot in slots:
+                await asyncio.sleep(until_next_beat_s(time.time(), HEARTBEAT_S) % (HEARTBEAT_S / BEAT_SLOTS))
+                for beat in slot:
+                    await send(codec, producer, beat)
     return (await measuring)["cpu"]
 
 
@@ -243,7 +243,7 @@ def counted() -> float:
 
 async def until_counted(events: float) -> None:
     while counted() < events:  # noqa: ASYNC110 - a counter has nothing to wait on
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)  # reading it costs a collector's turn, which must not show
 
 
 async def events_per_s(events: int) -> float:
