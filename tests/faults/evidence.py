@@ -21,7 +21,12 @@ from penstock_services.topic_reader import Read
 from tests.faults.verdict import LOADED_TOPICS, WRITTEN_ONCE
 
 READ_TOPICS = sorted({*WRITTEN_ONCE, *LOADED_TOPICS, topics.ACCOUNTS_COMMANDS.name})
-ID_COLUMNS = {"executions_events": "event_id", "executions_progress": "event_id", "ledger": "line_id"}
+ID_COLUMNS = {
+    "executions_events": "event_id",
+    "executions_progress": "event_id",
+    "accounts_events": "event_id",
+    "ledger": "line_id",
+}
 """What in each of the loader's tables is the event_id of the record a row came from."""
 ANSWER_WITHIN_S = 60.0
 
