@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiokafka import TopicPartition
 
 from penstock_schemas.topics import MAX_RECORD_BYTES
-from penstock_streams.kit import Decision, Event, Rows, Stage, StreamsSettings, TimerDue
+from penstock_streams.kit import Decision, Event, Rows, Stage, TimerDue
 from penstock_streams.kit.alarm import FENCE_POLL_S, LONGEST_WAIT_S
 from penstock_streams.kit.batch import Message, TaskFacts
 from penstock_streams.kit.errors import PositionLost
@@ -279,6 +279,5 @@ def stream_settings(max_batch_records: int) -> SimpleNamespace:
         app_id="simulated",
         max_batch_records=max_batch_records,
         max_batch_bytes=1 << 23,
-        commit_interval_s=StreamsSettings().commit_interval_s,
         delete_retention_s=7 * 86_400.0,
     )

@@ -29,9 +29,6 @@ class StreamsSettings(Settings):
     33k events/s in `make bench`); folding this many takes the event loop for about 150 ms."""
     max_batch_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
     """Encoded outputs and rows after which a batch ends, which bounds memory."""
-    commit_interval_s: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """Least time between the starts of two transactions of one task. The first record after a pause is committed
-    at once; those that follow closely share a transaction, which costs the same for one as for many."""
     session_timeout_s: Annotated[float, Field(ge=1, le=60)] = 6.0
     """How soon a dead process's partitions move. Brokers refuse less than their `group.min.session.timeout.ms`
     (6 s by default)."""

@@ -37,7 +37,7 @@ from penstock_streams.kit._faults import crash_point
 from penstock_streams.kit.alarm import Alarm
 from penstock_streams.kit.batch import Message, TaskFacts
 from penstock_streams.kit.fold import Fold
-from penstock_streams.kit.inputs import InputRecord, TaskInputs
+from penstock_streams.kit.inputs import TaskInputs
 from penstock_streams.kit.intake import Arrived, Intake
 from penstock_streams.kit.metrics import count_batch
 from penstock_streams.kit.positions import check_range, starting_position
@@ -83,7 +83,7 @@ class TaskParts:
     set_clock: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] | None = None
     """Sets `clock`, where it is not set yet, by what it is given: the commit of an empty batch."""
     monotonic: Callable[[], float] = time.monotonic
-    """Seconds; what a new owner's grace and the pace of transactions are measured on."""
+    """Seconds; what a new owner's grace is measured on."""
 
 
 class Task:
@@ -99,7 +99,6 @@ class Task:
         self._position = Position(0, {}, 0)
         self._committing = asyncio.Lock()
         self._in_hand = 0
-        self._began_s = float("-inf")
         self._waiting_for: str | None = "its turn"
         self._run: asyncio.Task[None] | None = None
         self.name = f"{parts.facts.stage.name}/{parts.facts.partition}"
@@ -195,22 +194,13 @@ class Task:
         self._on_running()
         while True:
             if not self._arrived:
-                taken = await self._take(most, alarm.wait_s())
+                taken = await parts.inputs.take(most, alarm.wait_s())
                 self._in_hand = len(taken)
                 self._arrived.extend(await intake.admit(taken))
             if self._arrived:
                 await self._commit(self._fold_records)
             if not self._arrived and (due := await alarm.due(most)):
                 await self._commit(partial(_fold_timers, due))
-
-    async def _take(self, at_most: int, wait_s: float) -> list[InputRecord]:
-        """Waits for a first record, and where the last transaction was just now, for what else may come."""
-        inputs, settings = self._parts.inputs, self._parts.settings
-        taken = await inputs.take(at_most, wait_s)
-        ready_s = self._began_s + settings.commit_interval_s
-        while taken and len(taken) < at_most and (left_s := ready_s - self._parts.monotonic()) > 0:
-            taken += await inputs.take(at_most - len(taken), left_s)
-        return taken
 
     def _intake(self) -> Intake:
         stage = self._facts.stage
@@ -236,7 +226,7 @@ class Task:
             changes: list[Change] = [*batch.changes.items(), (POSITION_KEY, encode(new))]
             changelog = TopicPartition(facts.changelog, facts.partition)
             await parts.producer.renew_if_worn()
-            began_s = self._began_s = self._parts.monotonic()
+            began_s = time.monotonic()
             ends = await parts.producer.send(
                 {**batch.messages, changelog: [Message(key, value) for key, value in changes]}
             )
@@ -244,7 +234,7 @@ class Task:
             await parts.producer.commit(
                 {TopicPartition(topic, facts.partition): at for topic, at in batch.next_offsets.items()}
             )
-            commit_s = self._parts.monotonic() - began_s
+            commit_s = time.monotonic() - began_s
             crash_point("committed")
             parts.store.apply(changes, Mark(ends[changelog], parts.clock()))
             for name, row in batch.timers.items():
