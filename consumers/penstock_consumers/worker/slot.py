@@ -99,12 +99,10 @@ class Slot:
         return output
 
     async def _report(self, record: Reportable) -> None:
-        if not isinstance(record, r.StartCall):
-            self._send(Reported(type(record).__name__, record.model_dump_json().encode()))
-            return
-        known = self._guard.expect_known(record.call_seq)
+        known = self._guard.expect_known(record.call_seq) if isinstance(record, r.StartCall) else None
         self._send(Reported(type(record).__name__, record.model_dump_json().encode()))
-        await known
+        if known is not None:
+            await known
 
     def _send(self, message: FromSlot) -> None:
         try:

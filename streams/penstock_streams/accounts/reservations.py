@@ -96,8 +96,8 @@ def reserve(books: Books, keys: tuple[str, ...], work: Work, ceiling: Amount, de
 def start_call(rows: Rows, call: r.StartCall) -> Decision:
     """Remember a call that is about to be made. One without a reservation was made by a run that has ended."""
     key = m.reservation_key(call.execution_id)
-    reservation = rows.get(key, m.Reservation)
-    if reservation is None or reservation.tenant_id != call.tenant_id:
+    reservation = _reservation(rows, call.tenant_id, call.execution_id)
+    if reservation is None:
         return Decision()
     known = any(open_.usage_id == call.usage_id for open_ in reservation.calls)
     counted = rows.get(m.counted_key(call.tenant_id, call.usage_id), m.Counted)
@@ -112,8 +112,8 @@ def book_charge(rows: Rows, books: Books, line: r.UsageCharged, decision: Decisi
     cost = amount_of(line)
     books.charge(line.user_id, cost, line.period)
     key = m.reservation_key(line.execution_id or "")
-    reservation = rows.get(key, m.Reservation) if line.execution_id else None
-    if reservation is not None and reservation.tenant_id == line.tenant_id:
+    reservation = _reservation(rows, line.tenant_id, line.execution_id)
+    if reservation is not None:
         books.reserve(reservation.budgets, ZERO - cost.at_most(reservation.left))
         drawn = reservation.draw(line.usage_id, line.epoch or 0, line.period, cost)
         if drawn.overdrawn and reservation.binding and not reservation.stopped:
@@ -126,8 +126,8 @@ def book_charge(rows: Rows, books: Books, line: r.UsageCharged, decision: Decisi
 def book_quarantined(rows: Rows, books: Books, line: r.UsageQuarantined, decision: Decision) -> None:
     """The call was reported and costs nothing yet: it is no longer open."""
     key = m.reservation_key(line.execution_id or "")
-    reservation = rows.get(key, m.Reservation) if line.execution_id else None
-    if reservation is not None and reservation.tenant_id == line.tenant_id:
+    reservation = _reservation(rows, line.tenant_id, line.execution_id)
+    if reservation is not None:
         decision.puts[key] = reservation.draw(line.usage_id, line.epoch or 0, line.period, ZERO)
     release_unresolved(rows, books, line.tenant_id, line.usage_id, decision)
 
@@ -145,8 +145,8 @@ def close_reservation(
 ) -> None:
     """An execution ended: release what is left, keep what unreported calls may cost, tell what was wasted."""
     key = m.reservation_key(execution_id)
-    reservation = rows.get(key, m.Reservation)
-    if reservation is None or reservation.tenant_id != tenant_id:
+    reservation = _reservation(rows, tenant_id, execution_id)
+    if reservation is None:
         return
     decision.deletes.append(key)
     about: dict[str, Any] = {
@@ -180,6 +180,12 @@ def amount_of(line: r.UsageCharged) -> Amount:
     """What a ledger line counts for in budgets: tokens of all kinds (reasoning is inside output), and its cost."""
     tokens = line.input_tokens + line.cache_read_tokens + line.cache_write_tokens + line.output_tokens
     return Amount(tokens, line.cost_nanousd)
+
+
+def _reservation(rows: Rows, tenant_id: str, execution_id: str | None) -> m.Reservation | None:
+    """What an execution that has not ended holds; None also for another tenant's, and for usage from outside."""
+    found = rows.get(m.reservation_key(execution_id), m.Reservation) if execution_id else None
+    return found if found is not None and found.tenant_id == tenant_id else None
 
 
 def _kept_for(call: m.OpenCall, left: Amount) -> Amount:
