@@ -1,4 +1,4 @@
-"""A worker that dies in a provider call. Last of all: another test asserts that nothing was restarted before."""
+"""A worker that dies in a provider call: after the tests that nothing restarted, before the one that spoils the ledger."""
 
 from __future__ import annotations
 
