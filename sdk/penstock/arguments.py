@@ -16,7 +16,7 @@ from penstock.money import nanousd_of
 from penstock_schemas.prices import problem_with_price
 from penstock_schemas.records import SYSTEM_TENANT, ListedPrice
 from penstock_schemas.records.base import Id, Name, TenantId
-from penstock_schemas.topics import DEFAULT_QUEUE, MAX_CANCEL_REASON_CHARS
+from penstock_schemas.topics import DEFAULT_QUEUE, MAX_REASON_CHARS
 
 SHOWN_CHARACTERS = 60
 """Of a refused value in an error message; a 10 kB tenant id should not fill the screen."""
@@ -72,7 +72,7 @@ class CancelArguments(Arguments):
 
     execution_id: CallerId
     tenant: CallerTenant | None = None
-    reason: Annotated[Text, Field(max_length=MAX_CANCEL_REASON_CHARS)] = ""
+    reason: Annotated[Text, Field(max_length=MAX_REASON_CHARS)] = ""
 
 
 class UsageArguments(Arguments):
