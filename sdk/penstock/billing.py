@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.arguments import BillArguments, SpendArguments
 from penstock.reading import Reading, Row
-from penstock.statements import Adjustment, Bill, BillLine, Quarantined, Spend, SpendSummary, Unresolved, Wasted
+from penstock.statements import AdjustedMonth, Bill, BillLine, Quarantined, Spend, SpendSummary, Unresolved, Wasted
 
 DIMENSIONS = {"model": "model", "user": "user_id", "agent": "agent_type"}
 """What a statement is broken down by, and the ledger's column of it. One entry more is one section more."""
@@ -76,7 +76,7 @@ class Billing:
                 tokens=wasted["tokens"] + sum(row["wasted_tokens"] for row in marked),
                 cost_nanousd=wasted["cost_nanousd"] + sum(row["wasted_nanousd"] for row in marked),
             ),
-            "adjustments": tuple(Adjustment.model_validate(row) for row in marked if row["month"]),
+            "adjustments": tuple(AdjustedMonth.model_validate(row) for row in marked if row["month"]),
             "quarantined": tuple(Quarantined.model_validate(row) for row in quarantined),
             "unresolved": Unresolved.model_validate(unresolved),
         }

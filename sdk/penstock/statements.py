@@ -36,7 +36,7 @@ class BillLine(Spend):
     """Of the model, user or agent; None for calls that were reported without one."""
 
 
-class Adjustment(Value):
+class AdjustedMonth(Value):
     """What late calls and corrections of one month's calls changed. In the sums already, not on top of them."""
 
     month: str
@@ -81,7 +81,7 @@ class Statement(Value):
     by: Mapping[str, tuple[BillLine, ...]]
     """The same broken down by `model`, `user` and `agent`: each adds up to the total."""
     wasted: Wasted
-    adjustments: tuple[Adjustment, ...]
+    adjustments: tuple[AdjustedMonth, ...]
     quarantined: tuple[Quarantined, ...]
     unresolved: Unresolved
 

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.cli import bill as command
 from penstock.cli.spreadsheet import COLUMNS, print_csv
-from penstock.statements import Adjustment, Bill, BillLine, Quarantined, Spend, SpendSummary, Unresolved, Wasted
+from penstock.statements import AdjustedMonth, Bill, BillLine, Quarantined, Spend, SpendSummary, Unresolved, Wasted
 
 SECTIONS: dict[str, Any] = {
     "tenant_id": "acme",
@@ -27,7 +27,7 @@ SECTIONS: dict[str, Any] = {
         ),
     },
     "wasted": Wasted(tokens=7, cost_nanousd=7_000),
-    "adjustments": (Adjustment(month="2026-10", late_calls=1, corrections=2, cost_nanousd=-5_000),),
+    "adjustments": (AdjustedMonth(month="2026-10", late_calls=1, corrections=2, cost_nanousd=-5_000),),
     "quarantined": (Quarantined(reason="too_old", calls=1), Quarantined(reason="unknown_model", calls=2)),
     "unresolved": Unresolved(calls=1, reserved_tokens=9_000, reserved_nanousd=4_000),
 }

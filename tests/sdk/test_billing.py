@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from penstock.client import Client
 from penstock.errors import InvalidInput
 from penstock.settings import ClickHouseSettings
-from penstock.statements import Adjustment, Bill, Quarantined, Spend, Statement, Unresolved, Wasted
+from penstock.statements import AdjustedMonth, Bill, Quarantined, Spend, Statement, Unresolved, Wasted
 from penstock_services.clickhouse import connect, migrate
 
 pytestmark = pytest.mark.integration
@@ -151,9 +151,9 @@ async def test_a_correction_changes_the_sums_and_is_no_call(books: Books, client
     assert (bill.total.calls, bill.total.input_tokens, bill.total.cost_nanousd) == (3, 36, 749)
     assert [line.calls for line in bill.by["model"]] == [3]
     assert bill.adjustments == (
-        Adjustment(month="2026-09", late_calls=1, corrections=0, cost_nanousd=70),
-        Adjustment(month="2026-10", late_calls=1, corrections=1, cost_nanousd=79),
-        Adjustment(month="2026-11", late_calls=0, corrections=1, cost_nanousd=-400),
+        AdjustedMonth(month="2026-09", late_calls=1, corrections=0, cost_nanousd=70),
+        AdjustedMonth(month="2026-10", late_calls=1, corrections=1, cost_nanousd=79),
+        AdjustedMonth(month="2026-11", late_calls=0, corrections=1, cost_nanousd=-400),
     )
 
 

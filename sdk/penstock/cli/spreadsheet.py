@@ -41,9 +41,8 @@ def print_csv(statement: Bill | SpendSummary, file: TextIO | None = None) -> Non
     `unresolved`. Only the rows of one `by` add up. Cells that do not apply are empty.
     """
     about = {"tenant_id": statement.tenant_id, "user_id": statement.user_id} | _time_of(statement)
-    writer = csv.DictWriter(
-        file or sys.stdout, COLUMNS, restval=""
-    )  # lines end in CRLF, else a lone CR is not quoted
+    # Lines end in CR LF, as RFC 4180 has it: only then does this module quote a lone CR too.
+    writer = csv.DictWriter(file or sys.stdout, COLUMNS, restval="", lineterminator="\r\n")
     writer.writeheader()
     for row in _rows(statement):
         if "cost_nanousd" in row:
