@@ -112,6 +112,26 @@ class SettlementArguments(Arguments):
     cache_write_tokens: Tokens = 0
 
 
+class CorrectionArguments(Arguments):
+    """Arguments of `Client.correct_usage`: what the call truly used; None leaves a count as it is."""
+
+    usage_id: CallerId
+    tenant: CallerTenant | None = None
+    reason: Annotated[Text, Field(max_length=MAX_REASON_CHARS)] = ""
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_read_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
+    tool_calls: Tokens | None = None
+    sandbox_cpu_ms: Tokens | None = None
+    sandbox_gb_ms: Tokens | None = None
+
+    def counts(self) -> dict[str, int | None]:
+        """The counts by their names in records."""
+        return self.model_dump(exclude={"usage_id", "tenant", "reason"})
+
+
 def _exact(amount: Any) -> int:
     try:
         return nanousd_of(amount)
@@ -221,6 +241,13 @@ class ListArguments(Arguments):
     tenant: CallerTenant | None = None
     status: Status | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 50
+
+
+class MonthArguments(Arguments):
+    """An accounting month."""
+
+    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    """YYYY-MM."""
 
 
 class BillArguments(Arguments):
