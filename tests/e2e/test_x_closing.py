@@ -57,6 +57,7 @@ def test_a_month_is_closed_once_in_every_partition_and_takes_no_price_any_more(s
     late = stack.penstock("prices", "set", "too-late", *price)
     assert (late.returncode, "period_closed" in late.stderr) == (3, True), late.stderr
     assert stack.penstock("clickhouse", "compact").returncode == 0
+    eventually(lambda: stack.json("bill", "anybody", "--month", month_before(2))["closed_at"] is not None)
     assert stack.penstock("audit").returncode == 0
 
 
@@ -67,6 +68,10 @@ def test_a_correction_is_a_line_of_its_own_and_the_bill_is_what_the_call_truly_c
     line = stack.json("usage", "correct", usage_id, "--input-tokens", "600000", "--reason", "counted twice")
     assert (line["tenant_id"], line["cost_nanousd"], line["adjusts_period"]) == (tenant, -100_000_000, None)
     eventually(lambda: stack.json("bill", tenant)["total"]["cost_nanousd"] == 150_000_000 + 10 * 1_250)
+    bill = stack.json("bill", tenant)
+    assert (bill["total"]["calls"], bill["total"]["input_tokens"], bill["closed_at"]) == (1, 600_000, None)
+    (adjusted,) = bill["adjustments"]
+    assert (adjusted["late_calls"], adjusted["corrections"], adjusted["cost_nanousd"]) == (0, 1, -100_000_000)
     same = stack.penstock("usage", "correct", usage_id, "--input-tokens", "600000")
     assert (same.returncode, "no_difference" in same.stderr) == (3, True), same.stderr
     assert stack.penstock("audit").returncode == 0
