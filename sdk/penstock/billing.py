@@ -143,17 +143,29 @@ def _wasted(scope: Scope) -> str:
 
 
 def _quarantined(scope: Scope) -> str:
+    """As v_usage_quarantined, looking only for what the statement is about: that many ids the index can find."""
     return f"""
-        SELECT reason, uniqExact(usage_id) AS calls FROM v_usage_quarantined WHERE {scope.charged}
+        SELECT reason, uniqExact(usage_id) AS calls FROM usage_quarantine
+        WHERE {scope.charged} AND usage_id NOT IN ({_charged_of("usage_quarantine", scope.charged)})
         GROUP BY reason ORDER BY reason
     """
 
 
 def _unresolved(scope: Scope) -> str:
+    """As v_usage_unresolved, likewise."""
+    which = f"record_type = 'UsageUnresolved' AND {scope.ended}"
     return f"""
         SELECT count() AS calls, sum(reserved_tokens) AS reserved_tokens, sum(reserved_nanousd) AS reserved_nanousd
-        FROM v_usage_unresolved WHERE {scope.ended}
+        FROM accounts_events FINAL
+        WHERE {which} AND usage_id NOT IN ({_charged_of("accounts_events", which)})
+            AND usage_id NOT IN (SELECT usage_id FROM usage_quarantine WHERE tenant_id = {{tenant:String}})
     """
+
+
+def _charged_of(table: str, which: str) -> str:
+    """The ids of calls in `table` that were charged by now, in whichever month."""
+    asked_for = f"SELECT usage_id FROM {table} WHERE {which}"
+    return f"SELECT usage_id FROM ledger WHERE tenant_id = {{tenant:String}} AND usage_id IN ({asked_for})"
 
 
 def _dearest_first(rows: list[Row]) -> tuple[BillLine, ...]:
