@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penstock.client import Client
     from penstock.errors import PenstockError
-    from penstock.models import Bill, BillLine, Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
+    from penstock.models import Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
+    from penstock.statements import Bill, BillLine, SpendSummary
     from penstock.sync import SyncClient
 
 __all__ = [
@@ -26,19 +27,23 @@ __all__ = [
     "PenstockError",
     "Price",
     "ProgressGap",
+    "SpendSummary",
     "Submission",
     "SyncClient",
     "Tenant",
 ]
 
 # The client's libraries take about a second to import; a command line's --help should not.
-_HOME_OF = {
-    "Client": "penstock.client",
-    "SyncClient": "penstock.sync",
-    "PenstockError": "penstock.errors",
-} | dict.fromkeys(
-    ("Bill", "BillLine", "Cursor", "Execution", "Lease", "Price", "ProgressGap", "Submission", "Tenant"),
-    "penstock.models",
+_HOME_OF = (
+    {
+        "Client": "penstock.client",
+        "SyncClient": "penstock.sync",
+        "PenstockError": "penstock.errors",
+    }
+    | dict.fromkeys(
+        ("Cursor", "Execution", "Lease", "Price", "ProgressGap", "Submission", "Tenant"), "penstock.models"
+    )
+    | dict.fromkeys(("Bill", "BillLine", "SpendSummary"), "penstock.statements")
 )
 
 
