@@ -78,6 +78,7 @@ def test_no_command_shows_the_help_and_exits_2():
         (("run", "echo", "--input", "@/"), "Is a directory"),
         (("run", "echo"), "--input"),
         (("bill", "acme", "--month", "november"), "'november'"),
+        (("audit", "--reservations", "--month", "2026-11"), "--month"),
         (("list", "--status", "lost"), "'lost'"),
         (("list", "--limit", "0"), "limit 0"),
         (("tenants", "set", "acme", "--tier", "pro", "--concurrency", "-1"), "-1"),
