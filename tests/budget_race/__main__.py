@@ -9,42 +9,31 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from dotenv import dotenv_values
 from rich.console import Console
 from rich.table import Table
 
 from penstock.settings import KafkaSettings, RegistrySettings
 from tests.budget_race.load import FITTING, PRODUCERS, REQUESTS
 from tests.budget_race.race import Outcome, problem_with, track
+from tests.own_stack import PENSTOCK, own_stack
 
 QUEUE = "nobody"
-PENSTOCK = [sys.executable, "-m", "penstock"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.budget_race", description=__doc__)
     parser.add_argument("--seeds", type=int, default=50)
     seeds = parser.parse_args().seeds
-    with tempfile.TemporaryDirectory(prefix="penstock-race-") as folder:
-        home = Path(folder) / ".penstock"
-        os.environ |= {"PENSTOCK_HOME": str(home), "PENSTOCK_QUEUES": QUEUE}
-        subprocess.run([*PENSTOCK, "up", "--ports", "auto"], check=True, stdout=subprocess.DEVNULL)
-        try:
-            os.environ.update({k: v for k, v in dotenv_values(home / "stack.env").items() if v is not None})
-            begin = time.monotonic()
-            outcomes = asyncio.run(races(range(seeds)))
-            took_s = time.monotonic() - begin
-            audit = subprocess.run([*PENSTOCK, "audit", "--reservations"]).returncode
-        finally:
-            subprocess.run([*PENSTOCK, "down"], check=True, stdout=subprocess.DEVNULL)
+    with own_stack(PENSTOCK_QUEUES=QUEUE):
+        begin = time.monotonic()
+        outcomes = asyncio.run(races(range(seeds)))
+        took_s = time.monotonic() - begin
+        audit = subprocess.run([*PENSTOCK, "audit", "--reservations"]).returncode
     Console().print(table_of(outcomes, took_s))
     return 1 if audit or any(map(problem_with, outcomes)) else 0
 

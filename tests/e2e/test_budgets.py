@@ -37,14 +37,15 @@ def test_producers_at_once_get_what_fits_the_budget_and_not_one_more(stack: Stac
 
 def test_a_check_says_what_is_left_and_refuses_what_is_more(stack: Stack):
     tenant = f"checks-{uuid4().hex[:8]}"
-    limits = ("--tier", "pro", "--concurrency", "0", "--monthly-tokens", "1999")
+    limits = ("--tier", "pro", "--monthly-tokens", "1999")
     assert stack.json("tenants", "set", tenant, *limits)["monthly_tokens"] == 1_999
 
-    async def wait_in_the_queue() -> str:
+    async def wait_for_a_worker() -> str:
         async with client(stack) as sdk:
-            return (await sdk.submit("echo", "", tenant=tenant, reserve_tokens=1_000)).execution_id
+            asked = await sdk.submit("echo", "", tenant=tenant, reserve_tokens=1_000, queue=FOREIGN_QUEUE)
+            return asked.execution_id
 
-    execution_id = asyncio.run(wait_in_the_queue())
+    execution_id = asyncio.run(wait_for_a_worker())
     left = stack.penstock("budget", "check", tenant, "--tokens", "1000", "--json")
     assert (left.returncode, '"tokens_left":999' in left.stdout.replace(" ", "")) == (1, True), left.stdout
     assert "budget_exceeded" in left.stderr
