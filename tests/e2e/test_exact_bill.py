@@ -1,4 +1,4 @@
-"""Twenty thousand reports as they come, billed to the nano-dollar; `python -m tests.exact_bill` sends a million."""
+"""Twenty thousand reports as they come, billed to the nano-dollar; `python -m tests.exact_bill`: a million."""
 
 from __future__ import annotations
 
