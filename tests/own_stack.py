@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ def own_stack(**environment: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="penstock-own-") as folder:
         home = Path(folder) / ".penstock"
         os.environ.update({"PENSTOCK_HOME": str(home)} | environment)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack would outlive this process
         subprocess.run([*PENSTOCK, "up", "--ports", "auto"], check=True, stdout=subprocess.DEVNULL)
         try:
             os.environ.update({k: v for k, v in dotenv_values(home / "stack.env").items() if v is not None})

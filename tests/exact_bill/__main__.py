@@ -38,7 +38,8 @@ def main() -> int:
     with own_stack():
         before = processor_s()
         proof = asyncio.run(proved(options.events, options.seed))
-        used_s = {name: after - before[name] for name, after in processor_s().items()}
+        after = processor_s()
+        used_s = {name: used - before[name, pid] for (name, pid), used in after.items() if (name, pid) in before}
         Console().print(table_of(proof, used_s))
         for difference in proof.differences:
             print(difference)
@@ -59,11 +60,11 @@ async def proved(events: int, seed: int) -> Proof:
         )
 
 
-def processor_s() -> dict[str, float]:
-    """Processor seconds, user and system, of each process of the stack so far."""
+def processor_s() -> dict[tuple[str, int], float]:
+    """Processor seconds, user and system, of each process of the stack so far, by name and pid."""
     status = json.loads(subprocess.run([*PENSTOCK, "status", "--json"], check=True, capture_output=True).stdout)
-    times = {p["name"]: psutil.Process(p["pid"]).cpu_times() for p in status["processes"]}
-    return {name: used.user + used.system for name, used in times.items()}
+    times = {(p["name"], p["pid"]): psutil.Process(p["pid"]).cpu_times() for p in status["processes"]}
+    return {process: used.user + used.system for process, used in times.items()}
 
 
 def table_of(proof: Proof, used_s: dict[str, float]) -> Table:
@@ -77,9 +78,8 @@ def table_of(proof: Proof, used_s: dict[str, float]) -> Table:
     table.add_row("sent to billed", f"{proof.billed_s:.0f} s, {proof.reports / proof.billed_s:,.0f}/s")
     table.add_row("late price listed to billed", f"{proof.listed_late_s:.1f} s")
     for name in ("streams", "loader", "kafka", "clickhouse"):
-        table.add_row(
-            f"processor time of {name}, per 1,000 reports", f"{used_s[name] / proof.reports * 1e6:.0f} ms"
-        )
+        per_1000 = f"{used_s[name] / proof.reports * 1e6:.0f} ms" if name in used_s else "was restarted"
+        table.add_row(f"processor time of {name}, per 1,000 reports", per_1000)
     return table
 
 
