@@ -19,6 +19,7 @@ from tests.e2e.conftest import Stack
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.timeout(300)
 def test_audit_agrees_then_finds_one_deleted_ledger_row(stack: Stack):
     ran = stack.penstock("run", "echo", "--input", "pay me", "--tenant", "audited", "--model", "gpt-4", "--follow")
     assert ran.returncode == 0, ran.stderr
@@ -42,6 +43,7 @@ def test_audit_agrees_then_finds_one_deleted_ledger_row(stack: Stack):
     assert "missing from the ledger" in " ".join(damaged.stdout.split())
 
 
+@pytest.mark.timeout(300)
 def test_the_audit_of_budgets_finds_one_that_keeps_what_nobody_holds(stack: Stack):
     assert stack.json("audit", "--reservations")["leaks"] == []
 
