@@ -16,11 +16,13 @@ MAX_INLINE_BYTES = 32 * 1024
 """Largest payload carried inline between our own processes; above it travels a PayloadRef."""
 MAX_REQUEST_INPUT_BYTES = 256 * 1024
 """Largest input a request from outside may carry inline."""
-MAX_CANCEL_REASON_CHARS = 500
-"""Of a CancelExecution; accounts cuts what is longer."""
+MAX_REASON_CHARS = 500
+"""Of a CancelExecution or CorrectUsage; accounts cuts what is longer."""
 
 DAY_S = 86_400
-ROUTED_BY_PARTITION = frozenset({r.Heartbeat, r.ListPrice, r.PriceListed, r.PriceRefused})
+ROUTED_BY_PARTITION = frozenset(
+    {r.Heartbeat, r.ListPrice, r.PriceListed, r.PriceRefused, r.ClosePeriod, r.PeriodClosed, r.PeriodCloseRefused}
+)
 """Records that say themselves which partition they are for."""
 Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]
 Principal = Literal["upstream", "operator", "accounts", "executions", "worker", "loader"]
@@ -74,7 +76,10 @@ ACCOUNTS_COMMANDS = Topic(
     stage="accounts",
     kind="commands",
     routing_field="tenant_id",
-    records=(r.ConfigureTenant, r.ConfigureUser, r.ListPrice, r.StartCall, r.RecordUsage, r.SettleExecution),
+    records=(
+        *(r.ConfigureTenant, r.ConfigureUser, r.ListPrice, r.ClosePeriod, r.CorrectUsage),
+        *(r.StartCall, r.RecordUsage, r.SettleExecution),
+    ),
     writers=("operator", "accounts", "executions", "worker"),
     retention_s=400 * DAY_S,  # audit recounts a year of bills from RecordUsage
 )
@@ -90,7 +95,11 @@ ACCOUNTS_EVENTS = Topic(
         r.BudgetThresholdReached,
         r.PriceListed,
         r.PriceRefused,
+        r.PeriodClosed,
+        r.PeriodCloseRefused,
         r.UsageCharged,
+        r.ChargeAdjusted,
+        r.CorrectionRefused,
         r.UsageQuarantined,
         r.UsageUnresolved,
         r.SpendWasted,

@@ -12,7 +12,19 @@ from typing import Any, Self, TypeVar
 from penstock.arguments import PriceArguments
 from penstock.client import Client
 from penstock.followed import Item
-from penstock.models import Bill, BudgetCheck, Cursor, Execution, Lease, Price, Submission, Tenant, UserBudget
+from penstock.models import (
+    Adjustment,
+    Bill,
+    BudgetCheck,
+    Cursor,
+    Execution,
+    Lease,
+    Price,
+    Submission,
+    Tenant,
+    UnresolvedCall,
+    UserBudget,
+)
 from penstock.view import Follow
 
 T = TypeVar("T")
@@ -115,6 +127,22 @@ class SyncClient:
     def record_usage(self, *, tenant: str, usage_id: str, model: str, **tokens: Any) -> None:
         """Report one provider call made outside Penstock; `tokens` as in `Client.record_usage`."""
         self._wait(self._client.record_usage(tenant=tenant, usage_id=usage_id, model=model, **tokens))
+
+    def unresolved_calls(self, tenant: str | None = None) -> Sequence[UnresolvedCall]:
+        """Calls that were started and never reported."""
+        return self._wait(self._client.unresolved_calls(tenant))
+
+    def settle_call(self, usage_id: str, **tokens: Any) -> UnresolvedCall:
+        """Charge an unresolved call; `tokens` as in `Client.settle_call`."""
+        return self._wait(self._client.settle_call(usage_id, **tokens))
+
+    def correct_usage(self, usage_id: str, **corrected: Any) -> Adjustment:
+        """Book what a call truly used; `corrected` as in `Client.correct_usage`."""
+        return self._wait(self._client.correct_usage(usage_id, **corrected))
+
+    def close_period(self, month: str) -> int:
+        """Seal a month and every earlier one; returns how many partitions did."""
+        return self._wait(self._client.close_period(month))
 
     async def _opened(self) -> Client:
         return await Client(**self._settings).__aenter__()

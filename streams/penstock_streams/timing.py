@@ -33,3 +33,8 @@ def _month_start_us(day: int, months_later: int) -> int:
     moment = _EPOCH + timedelta(days=day)
     months = moment.year * 12 + moment.month - 1 + months_later
     return (datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC) - _EPOCH).days * DAY_US
+
+
+def start_of_period_us(period: str) -> int:
+    """Start of an accounting month, `YYYY-MM`."""
+    return int(datetime.strptime(period, "%Y-%m").replace(tzinfo=UTC).timestamp()) * SECOND_US

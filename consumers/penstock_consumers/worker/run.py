@@ -19,6 +19,7 @@ from penstock_consumers.worker.slots import Slot, SlotDied
 from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Start
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
+from penstock_schemas.traces import TraceContext
 
 Reason = Literal["lease lost", "timed_out", "cancelled", "handed_back"]
 """Why the supervisor ended a run that had not ended by itself."""
@@ -37,6 +38,7 @@ class Run:
         reporter: takes what the run does.
         store: where an input by reference is; None where none is configured.
         workspaces: folder for the attempts' folders.
+        trace: the run's span.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Run:
         reporter: Reporter,
         store: ArtifactStore | None,
         workspaces: Path,
+        trace: TraceContext | None,
     ) -> None:
         self.key = LeaseKey(dispatch.execution_id, dispatch.epoch)
         self._dispatch = dispatch
@@ -58,6 +61,7 @@ class Run:
         self._reporter = reporter
         self._store = store
         self._workspace = workspaces / derived_id("workspace", *self.key)  # an execution id may be any text
+        self._trace = trace
         self._slot: Slot | None = None
         self._reason: Reason | None = None
         self._over = False
@@ -156,6 +160,7 @@ class Run:
             metadata=dispatch.metadata,
             workspace=str(self._workspace),
             deadline_s=self._leases.deadline_s(self.key) or boottime_s(),
+            trace=self._trace,
         )
         slot.send(start)
         while not isinstance(message := await slot.next_report(), Ended):

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from penstock.artifacts import MAX_PAYLOAD_BYTES
+from penstock_schemas.traces import TraceContext
 
 LENGTH_BYTES = 4
 MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + 1024 * 1024
@@ -33,6 +34,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     workspace: str
     deadline_s: float
     """CLOCK_BOOTTIME at which the slot kills itself unless it hears of a later one."""
+    trace: TraceContext | None = None
+    """The run's own span: what the agent records is below it."""
 
 
 class Extend(msgspec.Struct, frozen=True, tag=True):

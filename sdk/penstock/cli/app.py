@@ -22,7 +22,7 @@ PANEL_OF = {
     for panel, names in {
         "Stack": ("up", "down", "status", "doctor"),
         "Runs": ("run", "watch", "get", "cancel", "list"),
-        "Money": ("bill", "budget", "usage", "prices", "audit"),
+        "Money": ("bill", "budget", "usage", "prices", "close", "audit"),
         "Operate": ("tenants", "dlq", "schemas", "topics", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
     }.items()

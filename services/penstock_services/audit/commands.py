@@ -19,9 +19,9 @@ from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySetting
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
 from penstock_services.audit.budget_table import show_budgets
+from penstock_services.audit.findings import Findings
 from penstock_services.audit.gather import audit_month
 from penstock_services.audit.moment import audit_budgets
-from penstock_services.audit.recount import Findings
 from penstock_services.audit.reservations import Held
 from penstock_services.clickhouse.client import connect
 

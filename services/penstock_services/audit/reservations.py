@@ -5,6 +5,8 @@ reached, so a charge is in them exactly where its usage lies before that positio
 charged by a timer, later than its usage says: it is in them once its waiting row is gone. Charges that were
 written since do not count, so a stack at work shows no difference.
 
+A correction is a line of its own, of the difference, and names the command that asked for it as its usage.
+
 A user's budget counts what is charged after it was first configured; both are events of the tenant's partition, in
 the order in which they were decided.
 """
@@ -16,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from penstock_schemas.records import UsageCharged, UserConfigured
+from penstock_schemas.records import ChargeAdjusted, UsageCharged, UserConfigured
 from penstock_services.audit.rows import Amount, Budget, Kept
 from penstock_services.topic_reader import Read
 
@@ -80,7 +82,7 @@ class Spending:
         line = event.record
         if isinstance(line, UserConfigured):
             self._configured.add((line.tenant_id, line.user_id))
-        if not isinstance(line, UsageCharged) or not self._had_seen(line):
+        if not isinstance(line, UsageCharged | ChargeAdjusted) or not self._had_seen(line):
             return
         self.charges += 1
         tokens = line.input_tokens + line.cache_read_tokens + line.cache_write_tokens + line.output_tokens
@@ -93,7 +95,7 @@ class Spending:
             if user in self._configured:
                 _add(self.since[user], line.period, cost)
 
-    def _had_seen(self, line: UsageCharged) -> bool:
+    def _had_seen(self, line: UsageCharged | ChargeAdjusted) -> bool:
         read_to = self._kept.read_to.get((line.usage_topic, line.usage_partition), 0)
         coordinates = (line.usage_topic, line.usage_partition, line.usage_offset)
         return line.usage_offset < read_to and coordinates not in self._waiting

@@ -170,7 +170,7 @@ def test_a_second_look_confirms_what_is_off_by_as_much_though_the_budget_moved_o
 def test_every_kind_of_row_is_read_or_of_no_concern(row_type: type[Row]):
     """A new kind of row must be looked at here: it may hold a budget's money."""
     known = {m.Budget, m.Reservation, m.Unresolved, m.UnpricedCall}
-    of_no_concern = {m.Tenant, m.Answer, m.Waiting, m.Counted, m.Prices, m.Unpriced}
+    of_no_concern = {m.Tenant, m.Answer, m.Waiting, m.Counted, m.Prices, m.Unpriced, m.Closed}
     assert row_type in known | of_no_concern
 
 
@@ -186,3 +186,15 @@ def test_a_tenants_id_in_a_slash_users_name_is_not_mixed_up():
     assert leaks(partition) == []
     changed(partition, m.budget_key("acme", "a/b"), spent=Amount(9, 0))
     assert [each.user_id for each in leaks(partition)] == ["a/b"]
+
+
+def test_a_correction_counts_its_difference():
+    partition = accounts(monthly_tokens=1_000)
+    report = outside("u1", 100)
+    partition.send(report)
+    fields = report.model_dump(exclude={"event_id", "occurred_at"}) | {"input_tokens": 40}
+    partition.send(r.CorrectUsage(event_id="fix", reason="misread", **fields))
+    assert partition.rows[TENANT].spent.tokens == 40
+    assert leaks(partition) == []
+    changed(partition, TENANT, spent=Amount(100, 25_000))
+    assert [each.expected for each in leaks(partition)] == [40, 10_000]
