@@ -43,8 +43,8 @@ async def races(seeds: range) -> list[Outcome]:
         outcomes = []
         for seed in seeds:
             outcomes.append(await racing.race(seed))
-            if problem := problem_with(outcomes[-1]):
-                print(f"seed {seed}: {problem}", flush=True)
+            verdict = problem_with(outcomes[-1]) or "as it should be"
+            print(f"seed {seed}: {verdict}; control {outcomes[-1].unguarded_admitted}", flush=True)
         return outcomes
 
 
