@@ -93,6 +93,7 @@ def test_no_command_shows_the_help_and_exits_2():
         (("bill", "acme", "--from", "2026-11-01", "--to", "0001-01-01T00:00+09:00"), "--to '0001-01-01"),
         (("bill", "acme", "--json", "--csv"), "--json and --csv"),
         (("bill", "acme", "--user", ""), "user ''"),
+        (("audit", "--reservations", "--month", "2026-11"), "--month"),
         (("list", "--status", "lost"), "'lost'"),
         (("list", "--limit", "0"), "limit 0"),
         (("tenants", "set", "acme", "--tier", "pro", "--concurrency", "-1"), "-1"),
