@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penstock.client import Client
+    from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
     from penstock.errors import PenstockError
     from penstock.models import Bill, BillLine, Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
     from penstock.sync import SyncClient
@@ -20,10 +21,13 @@ __all__ = [
     "Bill",
     "BillLine",
     "Client",
+    "Conversation",
+    "ConversationTurn",
     "Cursor",
     "Execution",
     "Lease",
     "PenstockError",
+    "PostedMessage",
     "Price",
     "ProgressGap",
     "Submission",
@@ -40,6 +44,7 @@ _HOME_OF = {
     ("Bill", "BillLine", "Cursor", "Execution", "Lease", "Price", "ProgressGap", "Submission", "Tenant"),
     "penstock.models",
 )
+_HOME_OF |= dict.fromkeys(("Conversation", "ConversationTurn", "PostedMessage"), "penstock.conversation_models")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ PenstockError                        exit code 1
 │   ├── PayloadTooLarge
 │   └── MissingExtra                 a command whose packages are not installed
 ├── RequestRejected                  exit code 3: accounts said no, with a reason
+│   └── MessageRejected              conversations did, about a message
 ├── PriceRejected                    exit code 3: accounts refused a price list, with a reason
 ├── Unreachable                      exit code 4
 │   ├── RegistryUnreachable
@@ -90,6 +91,7 @@ __all__ = [
     "InvalidRecord",
     "JavaMissing",
     "KafkaUnreachable",
+    "MessageRejected",
     "MissingExtra",
     "NotConfirmed",
     "NotFound",
@@ -142,6 +144,10 @@ class RequestRejected(PenstockError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class MessageRejected(RequestRejected):
+    """Conversations did not take the message; the conversation is as it was."""
 
 
 class PriceRejected(PenstockError):

@@ -44,6 +44,7 @@ from penstock_streams.accounts.validation import (
 )
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
 from penstock_streams.timing import month_start_us, period_of
+from penstock_streams.turn_ends import turn_ended
 from penstock_streams.work import Work
 
 
@@ -89,13 +90,17 @@ class Accounts:
         return decision
 
     def _request(self, rows: Rows, request: r.RequestExecution, event: Event) -> Decision:
+        forged = request.conversation_id is not None and event.topic == topics.ACCOUNTS_REQUESTS.name
+        if forged:
+            request = request.model_copy(update={"conversation_id": None, "turn_number": None})
         execution_id = ids.execution_id(request.tenant_id, request.request_id)
         key, digest = m.answer_key(execution_id), request_digest(request)
         if answer := rows.get(key, m.Answer):
             return Decision() if answer.request_digest == digest else _refused(request, execution_id)
 
         tenant = tenant_of(rows, self.policy, request.tenant_id)
-        problem = problem_with(request, event.timestamp, self.policy.queues) or _problem_with_tenant(tenant)
+        problem = _FORGED_TURN if forged else problem_with(request, event.timestamp, self.policy.queues)
+        problem = problem or _problem_with_tenant(tenant)
         if problem or tenant is None:
             return _rejected(request, execution_id, digest, problem or _UNKNOWN_TENANT, event.timestamp)
 
@@ -207,6 +212,9 @@ class Accounts:
         return Decision(outputs=[Output(topics.ACCOUNTS_EVENTS, checked)])
 
 
+_FORGED_TURN = Problem(
+    "invalid_request", "conversation_id is for conversations to set; post a message to one instead"
+)
 _UNKNOWN_TENANT = Problem("unknown_tenant", "no such tenant is configured; see: penstock tenants set")
 
 
@@ -236,12 +244,14 @@ def _rejected(
         request_id=request.request_id,
         user_id=request.user_id,
         agent_type=request.agent_type[:128],
+        conversation_id=request.conversation_id,
+        turn_number=request.turn_number,
         reason=problem.reason,
         detail=problem.detail,
     )
     return Decision(
         puts={key: m.Answer(request.tenant_id, digest, "rejected")},
-        outputs=[Output(topics.EXECUTIONS_EVENTS, rejected)],
+        outputs=[Output(topics.EXECUTIONS_EVENTS, rejected), *turn_ended(rejected)],
         timers=[Timer(key, received_us + ANSWERS_KEPT_US)],
     )
 
@@ -255,7 +265,11 @@ def _refused(request: r.RequestExecution, execution_id: str) -> Decision:
         reason="duplicate_mismatch",
         detail="this request_id was already used for a request with another body",
     )
-    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused)])
+    rejected = r.ExecutionRejected(
+        **refused.model_dump(include={"tenant_id", "execution_id", "request_id", "reason", "detail"}),
+        **request.model_dump(include={"user_id", "agent_type", "conversation_id", "turn_number"}),
+    )
+    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused), *turn_ended(rejected)])
 
 
 def _not_cancelled(cancel: r.CancelExecution, reason: str, detail: str) -> Decision:
