@@ -29,7 +29,7 @@ from penstock_schemas.topics import CONVERSATIONS_REQUESTS
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 TENANT = "talkers"
 ANSWERED_WITHIN_S = 60.0
 Talk = Callable[[Callable[[penstock.Client], Coroutine[Any, Any, Any]]], Any]
