@@ -37,7 +37,7 @@ from penstock_schemas import records as r
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import (
-    ACCOUNTS_COMMANDS,
+    ACCOUNTS_REQUESTS,
     CONVERSATIONS_COMMANDS,
     CONVERSATIONS_EVENTS,
     CONVERSATIONS_REQUESTS,
@@ -53,7 +53,7 @@ PARTITIONS = 4
 EARLY, MEASURED = 10, 20
 SAID = "x" * 200
 APP = "bench"
-WRITTEN = (CONVERSATIONS_EVENTS.name, ACCOUNTS_COMMANDS.name, f"{APP}-conversations-changelog")
+WRITTEN = (CONVERSATIONS_EVENTS.name, ACCOUNTS_REQUESTS.name, f"{APP}-conversations-changelog")
 
 
 def post(user: str, turn: int) -> r.PostMessage:
@@ -242,8 +242,10 @@ async def work(mode: str, bootstrap: str, registry_url: str, data: str, expected
                 assert not waited_for.startswith("failed"), waited_for
                 await asyncio.sleep(0.02)
             ready_s = time.monotonic() - began
-            while sum(standing.position for standing in runner.standings()) < expected:
+            read = 0
+            while read < expected:
                 await asyncio.sleep(0.05)
+                read = sum(standing.position for standing in runner.standings())
             done_s = time.monotonic() - began - ready_s
             print(json.dumps({"ready_s": ready_s, "done_s": done_s, "rss": psutil.Process().memory_info().rss}))
 

@@ -77,7 +77,7 @@ ACCOUNTS_REQUESTS = Topic(
     kind="requests",
     routing_field="tenant_id",
     records=(r.RequestExecution, r.CancelExecution, r.RecordUsage, r.CheckBudget),
-    writers=("upstream", "accounts"),
+    writers=("upstream", "accounts", "conversations"),
     retention_s=7 * DAY_S,
 )
 ACCOUNTS_COMMANDS = Topic(
@@ -89,13 +89,11 @@ ACCOUNTS_COMMANDS = Topic(
         r.ConfigureTenant,
         r.ConfigureUser,
         r.ListPrice,
-        r.RequestExecution,
-        r.CancelExecution,
         r.StartCall,
         r.RecordUsage,
         r.SettleExecution,
     ),
-    writers=("operator", "accounts", "executions", "conversations", "worker"),
+    writers=("operator", "accounts", "executions", "worker"),
     retention_s=400 * DAY_S,  # audit recounts a year of bills from RecordUsage
 )
 ACCOUNTS_EVENTS = Topic(

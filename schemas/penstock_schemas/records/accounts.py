@@ -35,7 +35,7 @@ class RequestExecution(Record):
     reserve_tokens: Int64 | None = None
     """Tokens of all kinds to reserve for all calls and attempts; null reserves for one call."""
     conversation_id: str | None = None
-    """Set by conversations alone, as are the two below."""
+    """Set by conversations, as are the two below: the turn this answers, and what was said before it."""
     turn_number: Int64 | None = None
     history: list[HistoryMessage] = Field(default_factory=list)
 

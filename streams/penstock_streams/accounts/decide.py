@@ -90,17 +90,13 @@ class Accounts:
         return decision
 
     def _request(self, rows: Rows, request: r.RequestExecution, event: Event) -> Decision:
-        forged = request.conversation_id is not None and event.topic == topics.ACCOUNTS_REQUESTS.name
-        if forged:
-            request = request.model_copy(update={"conversation_id": None, "turn_number": None})
         execution_id = ids.execution_id(request.tenant_id, request.request_id)
         key, digest = m.answer_key(execution_id), request_digest(request)
         if answer := rows.get(key, m.Answer):
             return Decision() if answer.request_digest == digest else _refused(request, execution_id)
 
         tenant = tenant_of(rows, self.policy, request.tenant_id)
-        problem = _FORGED_TURN if forged else problem_with(request, event.timestamp, self.policy.queues)
-        problem = problem or _problem_with_tenant(tenant)
+        problem = problem_with(request, event.timestamp, self.policy.queues) or _problem_with_tenant(tenant)
         if problem or tenant is None:
             return _rejected(request, execution_id, digest, problem or _UNKNOWN_TENANT, event.timestamp)
 
@@ -212,9 +208,6 @@ class Accounts:
         return Decision(outputs=[Output(topics.ACCOUNTS_EVENTS, checked)])
 
 
-_FORGED_TURN = Problem(
-    "invalid_request", "conversation_id is for conversations to set; post a message to one instead"
-)
 _UNKNOWN_TENANT = Problem("unknown_tenant", "no such tenant is configured; see: penstock tenants set")
 
 

@@ -115,7 +115,7 @@ def cancel_turn(conversation: m.Conversation, running: m.Running, reason: str) -
         execution_id=running.execution_id,
         reason=reason[: topics.MAX_CANCEL_REASON_CHARS],
     )
-    return Output(topics.ACCOUNTS_COMMANDS, cancel)
+    return Output(topics.ACCOUNTS_REQUESTS, cancel)
 
 
 def erase_payloads(tenant_id: str, user_id: str, conversation_id: str) -> Output:

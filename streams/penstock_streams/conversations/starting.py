@@ -93,7 +93,7 @@ def begin(
         turn_number=number,
     )
     decision.outputs += [
-        Output(topics.ACCOUNTS_COMMANDS, request, message.trace),
+        Output(topics.ACCOUNTS_REQUESTS, request, message.trace),
         Output(topics.CONVERSATIONS_EVENTS, event, message.trace),
     ]
     return replace(conversation, running=m.Running(message, execution_id), last_activity_at=now)

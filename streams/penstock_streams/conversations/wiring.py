@@ -16,7 +16,7 @@ def conversations_stage(policy: ConversationPolicy, artifacts: ArtifactStore) ->
     return Stage(
         name="conversations",
         inputs=(topics.CONVERSATIONS_REQUESTS, topics.CONVERSATIONS_COMMANDS),
-        outputs=(topics.CONVERSATIONS_EVENTS, topics.CONVERSATIONS_COMMANDS, topics.ACCOUNTS_COMMANDS),
+        outputs=(topics.CONVERSATIONS_EVENTS, topics.CONVERSATIONS_COMMANDS, topics.ACCOUNTS_REQUESTS),
         row_types=ROW_TYPES,
         decide=Conversations(policy),
         prepare=preparations(artifacts),
