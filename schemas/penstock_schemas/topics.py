@@ -20,12 +20,22 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """Largest message to an agent in a conversation."""
 MAX_INLINE_CONTENT_BYTES = 4 * 1024
 """Largest side of a turn carried inline. Every turn is carried again by those after it, so this is lower."""
-MAX_CANCEL_REASON_CHARS = 500
-"""Of a CancelExecution; accounts cuts what is longer."""
+MAX_REASON_CHARS = 500
+"""Of a CancelExecution or CorrectUsage; accounts cuts what is longer."""
 
 DAY_S = 86_400
 ROUTED_BY_PARTITION = frozenset(
-    {r.Heartbeat, r.ListPrice, r.PriceListed, r.PriceRefused, r.DeleteUser, r.UserDeleted}
+    {
+        r.Heartbeat,
+        r.ListPrice,
+        r.PriceListed,
+        r.PriceRefused,
+        r.ClosePeriod,
+        r.PeriodClosed,
+        r.PeriodCloseRefused,
+        r.DeleteUser,
+        r.UserDeleted,
+    }
 )
 """Records that say themselves which partition they are for."""
 Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]
@@ -86,12 +96,8 @@ ACCOUNTS_COMMANDS = Topic(
     kind="commands",
     routing_field="tenant_id",
     records=(
-        r.ConfigureTenant,
-        r.ConfigureUser,
-        r.ListPrice,
-        r.StartCall,
-        r.RecordUsage,
-        r.SettleExecution,
+        *(r.ConfigureTenant, r.ConfigureUser, r.ListPrice, r.ClosePeriod, r.CorrectUsage),
+        *(r.StartCall, r.RecordUsage, r.SettleExecution),
     ),
     writers=("operator", "accounts", "executions", "worker"),
     retention_s=400 * DAY_S,  # audit recounts a year of bills from RecordUsage
@@ -108,7 +114,11 @@ ACCOUNTS_EVENTS = Topic(
         r.BudgetThresholdReached,
         r.PriceListed,
         r.PriceRefused,
+        r.PeriodClosed,
+        r.PeriodCloseRefused,
         r.UsageCharged,
+        r.ChargeAdjusted,
+        r.CorrectionRefused,
         r.UsageQuarantined,
         r.UsageUnresolved,
         r.SpendWasted,

@@ -16,7 +16,7 @@ from penstock.money import nanousd_of
 from penstock_schemas.prices import problem_with_price
 from penstock_schemas.records import SYSTEM_TENANT, ListedPrice
 from penstock_schemas.records.base import Id, Name, TenantId
-from penstock_schemas.topics import DEFAULT_QUEUE, MAX_CANCEL_REASON_CHARS
+from penstock_schemas.topics import DEFAULT_QUEUE, MAX_REASON_CHARS
 
 SHOWN_CHARACTERS = 60
 """Of a refused value in an error message; a 10 kB tenant id should not fill the screen."""
@@ -116,7 +116,7 @@ class CancelArguments(Arguments):
 
     execution_id: CallerId
     tenant: CallerTenant | None = None
-    reason: Annotated[Text, Field(max_length=MAX_CANCEL_REASON_CHARS)] = ""
+    reason: Annotated[Text, Field(max_length=MAX_REASON_CHARS)] = ""
 
 
 class UsageArguments(Arguments):
@@ -144,6 +144,26 @@ class SettlementArguments(Arguments):
     output_tokens: Tokens
     cache_read_tokens: Tokens = 0
     cache_write_tokens: Tokens = 0
+
+
+class CorrectionArguments(Arguments):
+    """Arguments of `Client.correct_usage`: what the call truly used; None leaves a count as it is."""
+
+    usage_id: CallerId
+    tenant: CallerTenant | None = None
+    reason: Annotated[Text, Field(max_length=MAX_REASON_CHARS)] = ""
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_read_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
+    tool_calls: Tokens | None = None
+    sandbox_cpu_ms: Tokens | None = None
+    sandbox_gb_ms: Tokens | None = None
+
+    def counts(self) -> dict[str, int | None]:
+        """The counts by their names in records."""
+        return self.model_dump(exclude={"usage_id", "tenant", "reason"})
 
 
 def _exact(amount: Any) -> int:
@@ -255,6 +275,13 @@ class ListArguments(Arguments):
     tenant: CallerTenant | None = None
     status: Status | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 50
+
+
+class MonthArguments(Arguments):
+    """An accounting month."""
+
+    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    """YYYY-MM."""
 
 
 class BillArguments(Arguments):

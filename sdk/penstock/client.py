@@ -11,11 +11,14 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from penstock.answers import Answers
 from penstock.arguments import (
     BillArguments,
     BudgetArguments,
     CancelArguments,
+    CorrectionArguments,
     ListArguments,
+    MonthArguments,
     PriceArguments,
     RunArguments,
     SettlementArguments,
@@ -34,12 +37,12 @@ from penstock.conversation_reading import ConversationReading
 from penstock.conversing import Conversing
 from penstock.dead_letters import DeadLetters
 from penstock.encoding import Encoding
-from penstock.errors import NotFound
 from penstock.followed import Item, Terminal
 from penstock.following import Following
 from penstock.history import History
 from penstock.leasing import Leasing
 from penstock.models import (
+    Adjustment,
     Bill,
     BudgetCheck,
     Cursor,
@@ -52,11 +55,13 @@ from penstock.models import (
     UserBudget,
 )
 from penstock.outcome import output_of, state_of
+from penstock.periods import Periods
 from penstock.prices import Prices
 from penstock.reading import Reading
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock.submitting import Submitting
 from penstock.tenants import Tenants
+from penstock.usage import Usage
 from penstock.view import Follow
 from penstock_schemas import records as r
 from penstock_schemas.topics import DEFAULT_QUEUE
@@ -99,8 +104,11 @@ class Client(ConversationCalls):
         self._leasing = Leasing(self._kafka, self._encoding)
         self._conversations = ConversationReading(self._reading)
         self._conversing = Conversing(self._kafka, self._encoding, self._submitting, self._conversations)
-        self._tenants = Tenants(self._kafka, self._encoding, self._submitting)
-        self._prices = Prices(self._kafka, self._encoding, Broadcasting(self._kafka, self._encoding))
+        answers, broadcasting = Answers(self._kafka, self._encoding), Broadcasting(self._kafka, self._encoding)
+        self._tenants = Tenants(self._submitting, answers)
+        self._prices = Prices(answers, broadcasting)
+        self._periods = Periods(answers, broadcasting)
+        self._usage = Usage(self._submitting, answers, self._reading)
         self.dead_letters = DeadLetters(self._kafka, self._encoding, self._reading)
         self._submitted: OrderedDict[str, Submission] = OrderedDict()
         self._open = AsyncExitStack()
@@ -389,11 +397,43 @@ class Client(ConversationCalls):
             cache_read_tokens=cache_read_tokens,
             cache_write_tokens=cache_write_tokens,
         )
-        found = [call for call in await self.unresolved_calls() if call.usage_id == usage_id]
-        if not found:
-            raise NotFound(f"no call {usage_id!r} is unresolved; `penstock usage unresolved` shows those that are")
-        await self._submitting.settle_call(found[0], usage)
-        return found[0]
+        return await self._usage.settle(usage_id, usage)
+
+    async def correct_usage(
+        self, usage_id: str, *, tenant: str | None = None, reason: str = "", **counts: int | None
+    ) -> Adjustment:
+        """Operator: book the difference between what a call was charged and what it truly used.
+
+        The line is on the bill of the call's month, or of the first open one where that is closed. A call can be
+        corrected as long as its usage_id is remembered: to the end of the month after the one it was reported in.
+
+        Args:
+            tenant: whose call it is; needed where several tenants have one of that id.
+            counts: `input_tokens` and its like, of the whole call; those left out stay as they are.
+
+        Raises:
+            InvalidInput: a count cannot be used, or several tenants have a call of that id.
+            NotFound: no such call is loaded.
+            CommandRejected: accounts refused it, as `no_difference` or `awaits_price`; nothing was booked.
+            NotConfirmed: the correction was sent, and accounts has not answered in time.
+        """
+        wanted = checked(CorrectionArguments, usage_id=usage_id, tenant=tenant, reason=reason, **counts)
+        return await self._usage.correct(wanted)
+
+    async def close_period(self, month: str) -> int:
+        """Operator: seal a month, `YYYY-MM`, and every earlier one.
+
+        Returns once all partitions of accounts have, and how many those are.
+
+        What comes later and belongs to it is on the first open month's bill, as an adjustment.
+
+        Raises:
+            InvalidInput: no such month.
+            CommandRejected: `not_over` or `already_closed`; nothing was closed.
+            CommandInterrupted: another operator's command came in between; nothing was written.
+            NotConfirmed: the command was sent, and accounts has not answered in time.
+        """
+        return await self._periods.close(checked(MonthArguments, month=month))
 
     async def prices(self) -> Sequence[Price]:
         """Every price an operator listed, by model and effective date, as far as ClickHouse has loaded them."""
@@ -492,4 +532,4 @@ class Client(ConversationCalls):
             user=user,
             agent=agent,
         )
-        await self._submitting.record_usage(usage)
+        await self._usage.record(usage)

@@ -18,7 +18,8 @@ PenstockError                        exit code 1
 │   └── MissingExtra                 a command whose packages are not installed
 ├── RequestRejected                  exit code 3: accounts said no, with a reason
 │   └── MessageRejected              conversations did, about a message
-├── PriceRejected                    exit code 3: accounts refused a price list, with a reason
+├── CommandRejected                  exit code 3: accounts refused an operator's command, with a reason
+│   └── PriceRejected                and with it every price of the same list
 ├── Unreachable                      exit code 4
 │   ├── RegistryUnreachable
 │   ├── KafkaUnreachable
@@ -150,17 +151,24 @@ class MessageRejected(RequestRejected):
     """Conversations did not take the message; the conversation is as it was."""
 
 
-class PriceRejected(PenstockError):
-    """Accounts refused a price, and with it every price of the same command. `reason` is the code."""
+class CommandRejected(PenstockError):
+    """Accounts refused an operator's command, and nothing changed. `reason` is the code."""
 
     exit_code = 3
 
-    def __init__(self, model: str, effective_from: datetime, reason: str, detail: str) -> None:
-        super().__init__(f"{model} from {effective_from.isoformat()}: {reason}: {detail}; nothing was listed")
-        self.model = model
-        self.effective_from = effective_from
+    def __init__(self, about: str, reason: str, detail: str) -> None:
+        super().__init__(f"{about}: {reason}: {detail}; nothing was changed")
         self.reason = reason
         self.detail = detail
+
+
+class PriceRejected(CommandRejected):
+    """Accounts refused a price, and with it every price of the same command."""
+
+    def __init__(self, model: str, effective_from: datetime, reason: str, detail: str) -> None:
+        super().__init__(f"{model} from {effective_from.isoformat()}", reason, detail)
+        self.model = model
+        self.effective_from = effective_from
 
 
 class CommandInterrupted(PenstockError):

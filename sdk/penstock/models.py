@@ -199,6 +199,47 @@ class UnresolvedCall(Value):
     reserved_nanousd: int
 
 
+class ReportedCall(Value):
+    """A provider call that was reported, as it was charged so far: the fields of a correction."""
+
+    tenant_id: str
+    usage_id: str
+    execution_id: str | None
+    epoch: int | None
+    call_seq: int | None
+    user_id: str | None
+    agent_type: str | None
+    model: str
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    tool_calls: int
+    sandbox_cpu_ms: int
+    sandbox_gb_ms: int
+
+
+class Adjustment(Value):
+    """A ledger line that corrects what a call was charged; the first one of a call that was in quarantine."""
+
+    line_id: str
+    tenant_id: str
+    usage_id: str
+    period: str
+    """Whose bill it is on, YYYY-MM."""
+    adjusts_period: str | None
+    """The month the call belongs to, where that was closed already."""
+    cost_nanousd: int
+    """The difference; negative where the tenant gets money back."""
+    price_version: str
+
+    @property
+    def cost_usd(self) -> str:
+        """USD with six decimals, for display."""
+        return usd_text(self.cost_nanousd)
+
+
 class BudgetCheck(Value):
     """Whether a run of some size would be admitted, as of when it was asked. Nothing was reserved."""
 

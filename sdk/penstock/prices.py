@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from uuid import uuid4
 
 from aiokafka import TopicPartition
 
+from penstock.answers import CONFIRMED_WITHIN_S, Answers
 from penstock.arguments import PriceArguments
 from penstock.broadcasting import Broadcasting
-from penstock.connecting import KafkaConnection
-from penstock.encoding import Encoding
-from penstock.errors import InvalidInput, NotConfirmed, PriceRejected, UndecodableRecord
+from penstock.errors import InvalidInput, NotConfirmed, PriceRejected
 from penstock.models import Price, moment_of
 from penstock.submitting import now_us
 from penstock_schemas import records as r
 from penstock_schemas.prices import AMOUNTS, MAX_PRICES_AT_ONCE
-from penstock_schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_EVENTS
-
-CONFIRMED_WITHIN_S = 15.0
-"""Longer than it takes a new owner of a partition to take over."""
-Answer = r.PriceListed | r.PriceRefused
+from penstock_schemas.topics import ACCOUNTS_COMMANDS
 
 
 class Prices:
     """Operator's commands about prices."""
 
-    def __init__(self, kafka: KafkaConnection, encoding: Encoding, broadcasting: Broadcasting) -> None:
-        self._kafka = kafka
-        self._encoding = encoding
+    def __init__(self, answers: Answers, broadcasting: Broadcasting) -> None:
+        self._answers = answers
         self._broadcasting = broadcasting
 
     async def list(self, wanted: Sequence[PriceArguments]) -> Sequence[Price]:
@@ -57,47 +51,31 @@ class Prices:
             partition=0,
             prices=[price.listed() for price in wanted],
         )
-        ends = await self._kafka.end_offsets(await self._kafka.partitions_of(ACCOUNTS_EVENTS))
+        ends = await self._answers.ends()
         await self._broadcasting.write(ACCOUNTS_COMMANDS, [command])
-        listed = await self._answers(command, ends)
+        listed = await self._listed(command, ends)
         return [listed[price.model, price.effective_from] for price in command.prices]
 
-    async def _answers(
-        self, command: r.ListPrice, ends: dict[TopicPartition, int]
-    ) -> dict[tuple[str, int], Price]:
+    async def _listed(self, command: r.ListPrice, ends: dict[TopicPartition, int]) -> dict[tuple[str, int], Price]:
         """What every partition listed; the first refusal is raised."""
         prices: dict[tuple[str, int], Price] = {}
         awaited = {(end.partition, price.model, price.effective_from) for end in ends for price in command.prices}
-        give_up_at_s = time.monotonic() + CONFIRMED_WITHIN_S
-        async with self._kafka.consumer_at(ends) as consumer:
-            while awaited and (left_s := give_up_at_s - time.monotonic()) > 0:
-                for messages in (await consumer.getmany(timeout_ms=int(left_s * 1000))).values():
-                    for message in messages:
-                        answer = await self._answer(message.value, command)
-                        if isinstance(answer, r.PriceRefused):
-                            raise PriceRejected(
-                                answer.model, moment_of(answer.effective_from), answer.reason, answer.detail
-                            )
-                        if answer is not None:
-                            awaited.discard((answer.partition, answer.model, answer.effective_from))
-                            prices[answer.model, answer.effective_from] = _price(answer)
-        if awaited:
-            silent = sorted({partition for partition, _, _ in awaited})
-            raise NotConfirmed(
-                f"the prices are on Kafka, and accounts has not confirmed them in partitions {silent} within "
-                f"{CONFIRMED_WITHIN_S:g} s; they take effect when the streams process runs (`penstock status`)"
-            )
-        return prices
-
-    async def _answer(self, value: bytes | None, command: r.ListPrice) -> Answer | None:
-        try:
-            record = await self._encoding.decode(ACCOUNTS_EVENTS.name, value)
-        except UndecodableRecord:
-            return None  # the loader dead-letters it
-        match record:
-            case r.PriceListed(listed_by=event_id) | r.PriceRefused(refused_event_id=event_id):
-                return record if event_id == command.event_id else None
-        return None
+        async with aclosing(self._answers.after(ends)) as answers:
+            async for answer in answers:
+                match answer:
+                    case r.PriceRefused(refused_event_id=command.event_id):
+                        since = moment_of(answer.effective_from)
+                        raise PriceRejected(answer.model, since, answer.reason, answer.detail)
+                    case r.PriceListed(listed_by=command.event_id):
+                        awaited.discard((answer.partition, answer.model, answer.effective_from))
+                        prices[answer.model, answer.effective_from] = _price(answer)
+                if not awaited:
+                    return prices
+        silent = sorted({partition for partition, _, _ in awaited})
+        raise NotConfirmed(
+            f"the prices are on Kafka, and accounts has not confirmed them in partitions {silent} within "
+            f"{CONFIRMED_WITHIN_S:g} s; they take effect when the streams process runs (`penstock status`)"
+        )
 
 
 def _price(listed: r.PriceListed) -> Price:

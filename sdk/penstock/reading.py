@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.arguments import BillArguments, ListArguments
 from penstock.errors import ClickHouseUnreachable, NotFound
-from penstock.models import Bill, BillLine, DeadLetterEntry, Execution, Price, Tenant, UnresolvedCall
+from penstock.models import Bill, BillLine, DeadLetterEntry, Execution, Price, ReportedCall, Tenant, UnresolvedCall
 from penstock.settings import ClickHouseSettings
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class Reading:
         where = "" if tenant is None else "WHERE tenant_id = {tenant:String}"
         query = f"SELECT * FROM v_usage_unresolved {where} ORDER BY occurred_at, usage_id"
         return [UnresolvedCall.model_validate(row) for row in await self.rows(query, {"tenant": tenant or ""})]
+
+    async def reported_calls(self, usage_id: str, tenant: str | None) -> Sequence[ReportedCall]:
+        """The calls of that id, one per tenant that has one: as charged so far, or as quarantined."""
+        rows = await self.rows(_REPORTED_CALLS, {"usage_id": usage_id, "tenant": tenant or ""})
+        return [ReportedCall.model_validate(row) for row in rows]
 
     async def prices(self) -> Sequence[Price]:
         """Every price an operator listed, by model and effective date."""
@@ -172,6 +177,25 @@ class Reading:
             return ClickHouseUnreachable(f"{where} does not answer; `penstock up` starts one here")
         first_line = (str(cause).splitlines() or [type(cause).__name__])[0]
         return ClickHouseUnreachable(f"{where} could not answer: {first_line[:300]}")
+
+
+_CALL = """
+    tenant_id, usage_id, nullIf(execution_id, '') AS execution_id, epoch, call_seq, user_id, agent_type, model
+"""
+_COUNTS = (
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
+    *("tool_calls", "sandbox_cpu_ms", "sandbox_gb_ms"),
+)
+_REPORTED_CALLS = f"""
+    SELECT {_CALL}, {", ".join(f"sum(l.{name}) AS {name}" for name in _COUNTS)}
+    FROM ledger AS l FINAL
+    WHERE usage_id = {{usage_id:String}} AND ({{tenant:String}} IN ('', tenant_id))
+    GROUP BY ALL
+    UNION ALL
+    SELECT {_CALL}, {", ".join(_COUNTS)}
+    FROM v_usage_quarantined
+    WHERE usage_id = {{usage_id:String}} AND ({{tenant:String}} IN ('', tenant_id))
+"""
 
 
 def _execution(row: Row) -> Execution:

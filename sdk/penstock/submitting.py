@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from uuid import uuid4
 
-from penstock.arguments import RunArguments, SettlementArguments, UsageArguments
+from penstock.arguments import RunArguments
 from penstock.artifacts import ArtifactStore
 from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
 from penstock.errors import KafkaUnreachable, PayloadTooLarge
-from penstock.models import Cursor, Submission, UnresolvedCall
+from penstock.models import Cursor, Submission
 from penstock.tracing import current_headers, sending_span
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
@@ -86,48 +86,6 @@ class Submitting:
             event_id=request.event_id,
             cursor=cursor,
             named_by_caller=named_by_caller,
-        )
-
-    async def record_usage(self, usage: UsageArguments) -> None:
-        """Report one provider call made outside Penstock; charged once per `usage_id`."""
-        await self.produce(
-            ACCOUNTS_REQUESTS,
-            r.RecordUsage(
-                event_id=str(uuid4()),
-                tenant_id=usage.tenant,
-                occurred_at=now_us(),
-                usage_id=usage.usage_id,
-                user_id=usage.user,
-                agent_type=usage.agent,
-                model=usage.model,
-                input_tokens=usage.input_tokens,
-                cache_read_tokens=usage.cache_read_tokens,
-                cache_write_tokens=usage.cache_write_tokens,
-                output_tokens=usage.output_tokens,
-                reasoning_tokens=usage.reasoning_tokens,
-                tool_calls=usage.tool_calls,
-                sandbox_cpu_ms=usage.sandbox_cpu_ms,
-                sandbox_gb_ms=usage.sandbox_gb_ms,
-            ),
-        )
-
-    async def settle_call(self, call: UnresolvedCall, usage: SettlementArguments) -> None:
-        """Report, in the worker's place, what a call used that was never reported."""
-        await self.produce(
-            ACCOUNTS_REQUESTS,
-            r.RecordUsage(
-                event_id=str(uuid4()),
-                tenant_id=call.tenant_id,
-                occurred_at=now_us(),
-                usage_id=call.usage_id,
-                execution_id=call.execution_id,
-                epoch=call.epoch,
-                call_seq=call.call_seq,
-                user_id=call.user_id,
-                agent_type=call.agent_type or None,
-                model=call.model,
-                **usage.model_dump(),
-            ),
         )
 
     async def cursor_now(self, execution: str) -> Cursor:

@@ -13,7 +13,19 @@ from penstock.arguments import PriceArguments
 from penstock.client import Client
 from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
 from penstock.followed import Item
-from penstock.models import Bill, BudgetCheck, Cursor, Execution, Lease, Price, Submission, Tenant, UserBudget
+from penstock.models import (
+    Adjustment,
+    Bill,
+    BudgetCheck,
+    Cursor,
+    Execution,
+    Lease,
+    Price,
+    Submission,
+    Tenant,
+    UnresolvedCall,
+    UserBudget,
+)
 from penstock.view import Follow
 
 T = TypeVar("T")
@@ -144,6 +156,22 @@ class SyncClient:
     def delete_user(self, tenant: str, user: str) -> int:
         """Operator: forget every conversation of a user; returns how many there were."""
         return self._wait(self._client.delete_user(tenant, user))
+
+    def unresolved_calls(self, tenant: str | None = None) -> Sequence[UnresolvedCall]:
+        """Calls that were started and never reported."""
+        return self._wait(self._client.unresolved_calls(tenant))
+
+    def settle_call(self, usage_id: str, **tokens: Any) -> UnresolvedCall:
+        """Charge an unresolved call; `tokens` as in `Client.settle_call`."""
+        return self._wait(self._client.settle_call(usage_id, **tokens))
+
+    def correct_usage(self, usage_id: str, **corrected: Any) -> Adjustment:
+        """Book what a call truly used; `corrected` as in `Client.correct_usage`."""
+        return self._wait(self._client.correct_usage(usage_id, **corrected))
+
+    def close_period(self, month: str) -> int:
+        """Seal a month and every earlier one; returns how many partitions did."""
+        return self._wait(self._client.close_period(month))
 
     async def _opened(self) -> Client:
         return await Client(**self._settings).__aenter__()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import TypeVar
 from uuid import uuid4
 
+from penstock.answers import CONFIRMED_WITHIN_S, Answers
 from penstock.arguments import BudgetArguments, TenantArguments, UserArguments
-from penstock.connecting import KafkaConnection
-from penstock.encoding import Encoding
-from penstock.errors import NotConfirmed, UndecodableRecord
+from penstock.errors import NotConfirmed
 from penstock.models import BudgetCheck, Tenant, UserBudget, moment_of
 from penstock.submitting import Submitting, now_us
 from penstock_schemas import records as r
-from penstock_schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_EVENTS, ACCOUNTS_REQUESTS, Topic
-
-CONFIRMED_WITHIN_S = 15.0
-"""Longer than it takes a new owner of a partition to take over."""
+from penstock_schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_REQUESTS, Topic
 
 T = TypeVar("T", bound=r.Record)
 
@@ -34,10 +30,9 @@ class Tenants:
     Each raises NotConfirmed where no answer comes in time.
     """
 
-    def __init__(self, kafka: KafkaConnection, encoding: Encoding, submitting: Submitting) -> None:
-        self._kafka = kafka
-        self._encoding = encoding
+    def __init__(self, submitting: Submitting, answers: Answers) -> None:
         self._submitting = submitting
+        self._answers = answers
 
     async def configure(self, wanted: TenantArguments) -> Tenant:
         """Create or change a tenant; returns its limits in force."""
@@ -94,26 +89,13 @@ class Tenants:
     async def _answer(
         self, topic: Topic, record: r.Record, answer_type: type[T], matches: Callable[[T], bool]
     ) -> T:
-        answers = await self._kafka.partition_of(ACCOUNTS_EVENTS, record.tenant_id)
-        ends = await self._kafka.end_offsets([answers])
+        ends = await self._answers.ends(record.tenant_id)
         await self._submitting.produce(topic, record)
-        give_up_at_s = time.monotonic() + CONFIRMED_WITHIN_S
-        async with self._kafka.consumer_at(ends) as consumer:
-            while (left_s := give_up_at_s - time.monotonic()) > 0:
-                batches = await consumer.getmany(timeout_ms=int(left_s * 1000))
-                for message in batches.get(answers, []):
-                    answer = await self._decoded(message.value)
-                    if not isinstance(answer, answer_type) or answer.tenant_id != record.tenant_id:
-                        continue
-                    if matches(answer):
-                        return answer
+        async with aclosing(self._answers.after(ends)) as answers:
+            async for answer in answers:
+                if isinstance(answer, answer_type) and answer.tenant_id == record.tenant_id and matches(answer):
+                    return answer
         raise NotConfirmed(
             f"{type(record).__name__} of tenant {record.tenant_id!r} is on Kafka, and accounts has not answered "
             f"it within {CONFIRMED_WITHIN_S:g} s; it does once the streams process runs (`penstock status`)"
         )
-
-    async def _decoded(self, value: bytes | None) -> r.Record | None:
-        try:
-            return await self._encoding.decode(ACCOUNTS_EVENTS.name, value)
-        except UndecodableRecord:
-            return None  # the loader dead-letters it

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -87,6 +87,16 @@ def context_of(where: TraceContext | None) -> Context:
     if where is None:
         return Context()
     return _w3c.extract({TRACEPARENT: where.traceparent, TRACESTATE: where.tracestate}, Context())
+
+
+@contextmanager
+def below(where: TraceContext | None) -> Iterator[None]:
+    """What the body records belongs to the trace of `where`; to none where that is None."""
+    token = attach(context_of(where))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 def position_of(span: trace.Span) -> TraceContext | None:

@@ -20,3 +20,8 @@ def month_start_us(at_us: int, months_later: int = 0) -> int:
     moment = datetime.fromtimestamp(at_us / SECOND_US, UTC)
     months = moment.year * 12 + moment.month - 1 + months_later
     return int(datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC).timestamp()) * SECOND_US
+
+
+def start_of_period_us(period: str) -> int:
+    """Start of an accounting month, `YYYY-MM`."""
+    return int(datetime.strptime(period, "%Y-%m").replace(tzinfo=UTC).timestamp()) * SECOND_US

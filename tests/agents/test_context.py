@@ -63,12 +63,24 @@ async def test_each_call_is_one_usage_with_its_own_number(by_hand):
     assert (first.output_tokens, first.reasoning_tokens, first.user_id) == (20, 5, "ada")
 
 
+async def test_units_are_reported_and_are_no_tokens(by_hand):
+    context = by_hand.context(reserved_tokens=31)
+    async with context.call("gpt-4") as call:
+        call.used(10, 20, tool_calls=3, sandbox_cpu_ms=400, sandbox_gb_ms=500)
+    async with context.call("gpt-4") as last:
+        last.used(1, 0)
+    usage, _ = by_hand.all(r.RecordUsage)
+    assert (usage.tool_calls, usage.sandbox_cpu_ms, usage.sandbox_gb_ms) == (3, 400, 500)
+    assert last.cap_tokens == 1
+
+
 @pytest.mark.parametrize(
     ("tokens", "named"),
     [
         ({"input_tokens": -1, "output_tokens": 0}, "input_tokens is -1"),
         ({"input_tokens": 0, "output_tokens": 0, "cache_read_tokens": -2}, "cache_read_tokens is -2"),
         ({"input_tokens": 0, "output_tokens": 1, "reasoning_tokens": 2}, "reasoning_tokens 2"),
+        ({"input_tokens": 0, "output_tokens": 0, "tool_calls": -1}, "tool_calls is -1"),
         ({"input_tokens": 1 << 63, "output_tokens": 1}, "input_tokens"),
     ],
 )

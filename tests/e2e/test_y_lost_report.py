@@ -1,4 +1,4 @@
-"""A worker that dies in a provider call: after the tests that nothing restarted, before the one that spoils the ledger."""
+"""A worker that dies in a provider call: after the tests that nothing restarted, before the ledger is damaged."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 
+from opentelemetry import trace
+
 from penstock.agents import AgentContext, RetryableAgentError
 
 
@@ -18,6 +20,15 @@ class Works:
             await context.progress("half", 0.5)
             await context.record_usage("gpt-4", input_tokens=10, output_tokens=20)
         return context.input
+
+
+class TellsItsTrace:
+    """Returns the position in the trace that code it calls finds, in its own task or in a thread."""
+
+    async def run(self, context: AgentContext) -> str:
+        here = trace.get_current_span().get_span_context()
+        there = await asyncio.to_thread(lambda: trace.get_current_span().get_span_context())
+        return f"{here.trace_id:032x} {here.span_id:016x} {here == there}"
 
 
 class Blocks:

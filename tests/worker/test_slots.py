@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock_consumers.worker.boottime import boottime_s
 from penstock_consumers.worker.pool import SlotPool
 from penstock_consumers.worker.slots import Slot, SlotDied
 from penstock_consumers.worker.wire import Ended, Extend, Reported, Start
+from penstock_schemas.traces import TraceContext
 from tests.worker.lease_authority import exists, until
 
 
@@ -61,6 +63,14 @@ async def run_and_return(slot: Slot, message: Start) -> Ended:
     _, ended = await run(slot, message)
     await slot.until_ready()
     return ended
+
+
+async def test_what_an_agent_records_is_below_the_span_of_its_run(slot):
+    run_span = TraceContext(f"00-{'8' * 32}-{'7' * 16}-01")
+    traced = await run_and_return(slot, msgspec.structs.replace(start("tells-its-trace"), trace=run_span))
+    assert traced.output == f"{'8' * 32} {'7' * 16} True"
+    untraced = await run_and_return(slot, start("tells-its-trace"))
+    assert untraced.output == f"{'0' * 32} {'0' * 16} True"
 
 
 async def test_a_run_reports_in_order_and_returns_its_output(slot):

@@ -29,6 +29,7 @@ LOADED_TOPICS = tuple(topic for topic in TOPICS.values() if topic.kind in LOADED
 
 OWN_TABLES: Mapping[type[r.Record], str] = {
     r.UsageCharged: "ledger",
+    r.ChargeAdjusted: "ledger",
     r.UsageQuarantined: "usage_quarantine",
     r.PriceListed: "price_events",
     r.PriceRefused: "price_events",

@@ -178,6 +178,7 @@ class Attempts:
                 reporter=Reporter(self._outbox, dispatch, self._worker_id, self._store, observed),
                 store=self._store,
                 workspaces=self._workspaces,
+                trace=observed.trace,
             )
             await run.execute()
 

@@ -19,6 +19,7 @@ from penstock_consumers.worker.slots import Slot, SlotDied
 from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Past, Start
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
+from penstock_schemas.traces import TraceContext
 
 Reason = Literal["lease lost", "timed_out", "cancelled", "handed_back"]
 """Why the supervisor ended a run that had not ended by itself."""
@@ -44,6 +45,7 @@ class Run:
         reporter: takes what the run does.
         store: where an input by reference is; None where none is configured.
         workspaces: folder for the attempts' folders.
+        trace: the run's span.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Run:
         reporter: Reporter,
         store: ArtifactStore | None,
         workspaces: Path,
+        trace: TraceContext | None,
     ) -> None:
         self.key = LeaseKey(dispatch.execution_id, dispatch.epoch)
         self._dispatch = dispatch
@@ -65,6 +68,7 @@ class Run:
         self._reporter = reporter
         self._store = store
         self._workspace = workspaces / derived_id("workspace", *self.key)  # an execution id may be any text
+        self._trace = trace
         self._slot: Slot | None = None
         self._reason: Reason | None = None
         self._over = False
@@ -175,6 +179,7 @@ class Run:
             conversation_id=dispatch.conversation_id,
             turn_number=dispatch.turn_number,
             history=told.history,
+            trace=self._trace,
         )
         slot.send(start)
         while not isinstance(message := await slot.next_report(), Ended):

@@ -31,6 +31,7 @@ from penstock_consumers.worker.wire import (
     frame,
 )
 from penstock_schemas import records as r
+from penstock_services.tracing import below, tracing
 
 
 class NotText(AgentError):
@@ -69,7 +70,8 @@ class Slot:
 
     def _run(self, start: Start) -> tuple[Ended, bool]:
         try:
-            return Ended(output=asyncio.run(self._attempt(start))), True
+            with below(start.trace):
+                return Ended(output=asyncio.run(self._attempt(start))), True
         except Exception as exc:
             return _failure(exc), True
         except BaseException as exc:  # SystemExit and its kind: the agent wanted this process to end
@@ -141,7 +143,8 @@ def main() -> None:
         os.setsid()
     supervisor = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    Slot(supervisor, load_agents()).serve()
+    with tracing("agent"):
+        Slot(supervisor, load_agents()).serve()
 
 
 if __name__ == "__main__":

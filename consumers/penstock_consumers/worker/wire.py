@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from penstock.artifacts import MAX_PAYLOAD_BYTES
+from penstock_schemas.traces import TraceContext
 
 LENGTH_BYTES = 4
 MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + 1024 * 1024
@@ -46,6 +47,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     conversation_id: str | None = None
     turn_number: int | None = None
     history: tuple[Past, ...] = ()
+    trace: TraceContext | None = None
+    """The run's own span: what the agent records is below it."""
 
 
 class Extend(msgspec.Struct, frozen=True, tag=True):

@@ -243,6 +243,50 @@ class UsageCharged(ProviderCall):
     usage_topic: str
     usage_partition: Int32
     usage_offset: Int64
+    adjusts_period: str | None = None
+    """The month the call belongs to, where that was closed already: the line is on the first open month's bill."""
+
+
+class CorrectUsage(ProviderCall):
+    """Operator: a call that was reported truly was so. Who made it and its model are as they were reported."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    reason: str = ""
+    """Why, in the words of whoever asks."""
+
+
+class ChargeAdjusted(ProviderCall):
+    """A ledger line that corrects what one call was charged. All counts are differences, and so is the cost."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    corrected_by: str
+    """`event_id` of the CorrectUsage."""
+    reason: str = ""
+    wasted: bool = False
+    cost_nanousd: Int64
+    price_version: str
+    """The price the call as corrected was charged at."""
+    period: str
+    """Accounting month, YYYY-MM, UTC."""
+    adjusts_period: str | None = None
+    """As of a UsageCharged."""
+    usage_topic: str
+    """Where the CorrectUsage is."""
+    usage_partition: Int32
+    usage_offset: Int64
+
+
+class CorrectionRefused(Record):
+    """A CorrectUsage changed nothing, and why."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    refused_event_id: str
+    usage_id: Id
+    reason: str
+    detail: str
 
 
 class UsageQuarantined(ProviderCall):
@@ -312,5 +356,38 @@ class PriceRefused(Record):
     refused_event_id: str
     model: str
     effective_from: Micros
+    reason: str
+    detail: str
+
+
+class ClosePeriod(Record):
+    """Operator: seal a month, and every earlier one. One copy for every partition, written at once."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    partition: Int32
+    period: str
+    """YYYY-MM, UTC."""
+
+
+class PeriodClosed(Record):
+    """A month is closed in one partition, for whatever that partition decides after this record."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    partition: Int32
+    closed_by: str
+    """`event_id` of the ClosePeriod."""
+    period: str
+
+
+class PeriodCloseRefused(Record):
+    """A ClosePeriod changed nothing in one partition, and why."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    partition: Int32
+    refused_event_id: str
+    period: str
     reason: str
     detail: str

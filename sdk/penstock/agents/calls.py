@@ -17,6 +17,7 @@ Report = Callable[[Reportable], Awaitable[None]]
 """Takes one record of a run. Returns once it is on its way out of the agent's process; for a StartCall, once Kafka
 has it."""
 
+DISJOINT_BUCKETS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 UNBOUNDED_TOKENS = 10**12
 """The cap of a call that nothing bounds."""
 
@@ -43,6 +44,9 @@ class ProviderCall:
         cache_read_tokens: int = 0,
         cache_write_tokens: int = 0,
         reasoning_tokens: int = 0,
+        tool_calls: int = 0,
+        sandbox_cpu_ms: int = 0,
+        sandbox_gb_ms: int = 0,
     ) -> None:
         """What the provider says the call used; buckets as in `AgentContext.record_usage`.
 
@@ -54,10 +58,13 @@ class ProviderCall:
             "cache_write_tokens": cache_write_tokens,
             "output_tokens": output_tokens,
             "reasoning_tokens": reasoning_tokens,
+            "tool_calls": tool_calls,
+            "sandbox_cpu_ms": sandbox_cpu_ms,
+            "sandbox_gb_ms": sandbox_gb_ms,
         }
-        for bucket, tokens in counts.items():
-            if tokens < 0:
-                raise InvalidInput(f"{bucket} is {tokens}; a provider call cannot use fewer than 0 tokens")
+        for name, count in counts.items():
+            if count < 0:
+                raise InvalidInput(f"{name} is {count}; a provider call cannot use less than 0")
         if reasoning_tokens > output_tokens:
             raise InvalidInput(f"reasoning_tokens {reasoning_tokens} are part of output_tokens, {output_tokens}")
         self.counts = counts
@@ -131,7 +138,7 @@ class ProviderCalls:
                 **counts,
             )
         )
-        self._used_tokens += sum(tokens for bucket, tokens in counts.items() if bucket != "reasoning_tokens")
+        self._used_tokens += sum(counts.get(bucket, 0) for bucket in DISJOINT_BUCKETS)
 
     def _usage_id(self, call: ProviderCall) -> str:
         attempt = self._attempt

@@ -163,6 +163,9 @@ class AgentContext:
         cache_read_tokens: int = 0,
         cache_write_tokens: int = 0,
         reasoning_tokens: int = 0,
+        tool_calls: int = 0,
+        sandbox_cpu_ms: int = 0,
+        sandbox_gb_ms: int = 0,
     ) -> None:
         """Report one provider call that was not announced; it is billed once. Prefer `call`.
 
@@ -173,6 +176,9 @@ class AgentContext:
             cache_read_tokens: input the provider served from its cache.
             cache_write_tokens: input the provider wrote to its cache.
             reasoning_tokens: the part of `output_tokens` that was reasoning.
+            tool_calls: of tools that are paid for one by one.
+            sandbox_cpu_ms: CPU time in a sandbox.
+            sandbox_gb_ms: gigabytes of memory times milliseconds in a sandbox.
         """
         call = self._calls.unannounced(model)
         call.used(
@@ -181,6 +187,9 @@ class AgentContext:
             cache_read_tokens=cache_read_tokens,
             cache_write_tokens=cache_write_tokens,
             reasoning_tokens=reasoning_tokens,
+            tool_calls=tool_calls,
+            sandbox_cpu_ms=sandbox_cpu_ms,
+            sandbox_gb_ms=sandbox_gb_ms,
         )
         await self._calls.report(call)
 

@@ -23,7 +23,7 @@ PANEL_OF = {
         "Stack": ("up", "down", "status", "doctor"),
         "Runs": ("run", "watch", "get", "cancel", "list"),
         "Conversations": ("chat",),
-        "Money": ("bill", "budget", "usage", "prices", "audit"),
+        "Money": ("bill", "budget", "usage", "prices", "close", "audit"),
         "Operate": ("tenants", "users", "dlq", "schemas", "topics", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
     }.items()

@@ -1,4 +1,4 @@
-"""`penstock usage`: provider calls nobody reported."""
+"""`penstock usage`: provider calls nobody reported, and reports that were wrong."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from penstock.cli.output import AsJson, complete, local_time, print_json, print_table
-from penstock.models import UnresolvedCall
+from penstock.models import Adjustment, UnresolvedCall
 from penstock.money import usd_text
 
 
 def register(app: typer.Typer) -> None:
     """Add the group `usage`."""
-    group = typer.Typer(help="Provider calls that were started and never reported.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Provider calls that nobody reported, or that were reported wrongly.", no_args_is_help=True
+    )
     group.command("unresolved")(unresolved)
     group.command("settle")(settle)
+    group.command("correct")(correct)
     app.add_typer(group, name="usage")
 
 
@@ -73,3 +76,49 @@ def settle(
 
     call = complete(go())
     print(f"settled: {call.usage_id} of {call.tenant_id}")
+
+
+def correct(
+    usage_id: Annotated[str, typer.Argument(metavar="USAGE", help="Of a call that was charged or quarantined.")],
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", "-t", help="Whose call; needed where several have that id.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; it stands on the ledger line.")] = "",
+    input_tokens: Annotated[
+        int | None, typer.Option(help="Of the whole call; left out, as it was charged.")
+    ] = None,
+    output_tokens: Annotated[int | None, typer.Option(help="As above; reasoning included.")] = None,
+    cache_read_tokens: Annotated[int | None, typer.Option(help="As above.")] = None,
+    cache_write_tokens: Annotated[int | None, typer.Option(help="As above.")] = None,
+    reasoning_tokens: Annotated[int | None, typer.Option(help="As above; inside the output tokens.")] = None,
+    tool_calls: Annotated[int | None, typer.Option(help="As above.")] = None,
+    sandbox_cpu_ms: Annotated[int | None, typer.Option(help="As above.")] = None,
+    sandbox_gb_ms: Annotated[int | None, typer.Option(help="As above; gigabytes times milliseconds.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a call truly used; the difference to what it was charged becomes a ledger line of its own."""
+
+    async def go() -> Adjustment:
+        from penstock.client import Client
+
+        async with Client() as client:
+            return await client.correct_usage(
+                usage_id,
+                tenant=tenant,
+                reason=reason,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cache_read_tokens=cache_read_tokens,
+                cache_write_tokens=cache_write_tokens,
+                reasoning_tokens=reasoning_tokens,
+                tool_calls=tool_calls,
+                sandbox_cpu_ms=sandbox_cpu_ms,
+                sandbox_gb_ms=sandbox_gb_ms,
+            )
+
+    line = complete(go())
+    if as_json:
+        print_json(line)
+        return
+    belongs = f", for {line.adjusts_period}, which is closed" if line.adjusts_period else ""
+    print(f"{line.cost_usd} USD on the bill of {line.tenant_id} for {line.period}{belongs}")

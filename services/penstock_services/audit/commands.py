@@ -18,8 +18,8 @@ from penstock.money import usd_text
 from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
+from penstock_services.audit.findings import Findings
 from penstock_services.audit.gather import audit_month
-from penstock_services.audit.recount import Findings
 from penstock_services.clickhouse.client import connect
 
 SETTLING_PAUSE_S = 0.5

@@ -9,8 +9,8 @@ from penstock.errors import Unverifiable
 from penstock.settings import KafkaSettings
 from penstock_schemas import topics
 from penstock_schemas.codec import Codec
-from penstock_schemas.records import ListPrice, PriceListed, RecordUsage, UsageCharged, UsageQuarantined
-from penstock_services.audit.recount import Findings, LedgerLine, Sources, recount
+from penstock_services.audit.findings import Findings
+from penstock_services.audit.recount import ANSWERS, COMMANDS, LINES, REPORTS, LedgerLine, Sources, recount
 from penstock_services.pricing.published import published_prices
 from penstock_services.topic_reader import Read, TopicReader
 
@@ -28,9 +28,8 @@ async def audit_month(month: str, kafka: KafkaSettings, codec: Codec, clickhouse
     charged = await _read(kafka, codec, (topics.ACCOUNTS_EVENTS.name,), month)
     usage = await _read(kafka, codec, USAGE_TOPICS, month)
     sources = Sources(
-        usage=[read for read in usage if isinstance(read.record, RecordUsage)],
-        lines=[r for r in charged if isinstance(r.record, UsageCharged | UsageQuarantined | PriceListed)],
-        listings=[read.record for read in usage if isinstance(read.record, ListPrice)],
+        usage=[read for read in usage if isinstance(read.record, REPORTS + COMMANDS)],
+        lines=[read for read in charged if isinstance(read.record, LINES + ANSWERS)],
     )
     return recount(month, sources, _ledger(clickhouse, month), _bills(clickhouse, month), published_prices())
 

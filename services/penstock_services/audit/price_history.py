@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 from penstock_schemas.prices import AMOUNTS
-from penstock_schemas.records import ListedPrice, ListPrice, PriceListed, RecordUsage
+from penstock_schemas.records import ListedPrice, ListPrice, PriceListed
+from penstock_schemas.records.accounts import ProviderCall
 from penstock_services.audit.calendar import EPOCH
 from penstock_services.pricing import Price, Tier
 from penstock_services.pricing.published import PublishedPrices
@@ -57,7 +58,9 @@ class PriceHistory:
                 entry = (read.offset, record.price_version, price)
                 self._listed[read.partition, record.model].append(entry)
 
-    def expected(self, usage: RecordUsage, at: datetime, partition: int, before: int, named: str = "") -> Expected:
+    def expected(
+        self, usage: ProviderCall, at: datetime, partition: int, before: int, named: str = ""
+    ) -> Expected:
         """What `usage` costs at the price in force at `at`, as `partition` knew it before the offset `before`.
 
         Args:
@@ -93,7 +96,7 @@ class PriceHistory:
         return next((price for price in self._published.all_at(_us(at)) if price.version == version), None)
 
 
-def _cost(usage: RecordUsage, rates: Rates) -> int:
+def _cost(usage: ProviderCall, rates: Rates) -> int:
     """Nano-USD by decimal arithmetic."""
     with localcontext(prec=60):
         whole_input = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens

@@ -1,31 +1,41 @@
 """The comparison itself: usage, charges, ledger and bill of one month, to the nano-dollar. Pure.
 
-It shares the published price list with accounts and nothing else: cost, period and the operator's price in force
-are computed here in their own way (`price_history`, `calendar`), so that one mistake cannot hide in both.
+It shares the published price list with accounts and nothing else: cost, period, closed months and the operator's
+price in force are computed here in their own way (`price_history`, `closings`, `calendar`), so that one mistake
+cannot hide in both.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from penstock_schemas.records import (
     SYSTEM_TENANT,
+    ChargeAdjusted,
+    ClosePeriod,
+    CorrectionRefused,
+    CorrectUsage,
     ListPrice,
+    PeriodClosed,
     PriceListed,
     RecordUsage,
     UsageCharged,
     UsageQuarantined,
 )
-from penstock_services.audit.calendar import moment
-from penstock_services.audit.price_history import LATEST, PriceHistory
+from penstock_services.audit.calls import Book, CallCheck, Coordinates
+from penstock_services.audit.closings import Closings
+from penstock_services.audit.findings import Difference, Findings, Key
+from penstock_services.audit.price_history import PriceHistory
 from penstock_services.pricing.published import PublishedPrices
 from penstock_services.topic_reader import Read
 
-Key = tuple[str, str]
-"""(tenant_id, usage_id)."""
-Coordinates = tuple[str, int, int]
+REPORTS = (RecordUsage, CorrectUsage)
+COMMANDS = (ListPrice, ClosePeriod)
+LINES = (UsageCharged, ChargeAdjusted, UsageQuarantined)
+ANSWERS = (PriceListed, PeriodClosed, CorrectionRefused)
+Line = UsageCharged | ChargeAdjusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +49,13 @@ class LedgerLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """One disagreement between two sources. Amounts in nano-USD."""
-
-    tenant_id: str
-    usage_id: str
-    what: str
-    expected_nanousd: int | None = None
-    found_nanousd: int | None = None
-
-
-@dataclass
-class Findings:
-    """The outcome of an audit of one month."""
-
-    month: str
-    usage_records: int = 0
-    charged_lines: int = 0
-    ledger_lines: int = 0
-    quarantined: int = 0
-    usage_nanousd: int = 0
-    """Recounted from RecordUsage with this module's own arithmetic."""
-    charged_nanousd: int = 0
-    ledger_nanousd: int = 0
-    billed_nanousd: int = 0
-    differences: list[Difference] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
 class Sources:
     """What was read, for all months."""
 
     usage: Iterable[Read]
-    """RecordUsage, every copy of it: a forwarded record lies on Kafka twice."""
+    """REPORTS and COMMANDS, every copy of each: a forwarded record lies on Kafka twice."""
     lines: Iterable[Read]
-    """UsageCharged, UsageQuarantined and PriceListed, in order within a partition."""
-    listings: Iterable[ListPrice] = ()
-    """Every copy of every one."""
+    """LINES and ANSWERS, in order within a partition."""
 
 
 def recount(
@@ -93,98 +73,48 @@ def recount(
         published: the list accounts charges with where the operator listed nothing.
     """
     findings = Findings(month)
-    copies: dict[Key, dict[Coordinates, Read]] = defaultdict(dict)
-    for read in sources.usage:
-        assert isinstance(read.record, RecordUsage)
-        key = (read.record.tenant_id, read.record.usage_id)
-        copies[key][read.topic, read.partition, read.offset] = read
+    usage, events = list(sources.usage), list(sources.lines)
+    reports: dict[Key, dict[Coordinates, Read]] = defaultdict(dict)
+    for read in usage:
+        if isinstance(read.record, REPORTS):
+            key = (read.record.tenant_id, read.record.usage_id)
+            reports[key][read.topic, read.partition, read.offset] = read
     lines: dict[Key, list[Read]] = defaultdict(list)
-    answers: list[Read] = []
-    for read in sources.lines:
-        if isinstance(read.record, PriceListed):
-            answers.append(read)
-            continue
-        assert isinstance(read.record, UsageCharged | UsageQuarantined)
-        lines[read.record.tenant_id, read.record.usage_id].append(read)
-    history = PriceHistory(published, sources.listings, answers)
-    for wrong in history.wrong:
-        what = f"{wrong.price_version} is in force as no ListPrice on Kafka asked for it"
-        findings.differences.append(Difference(SYSTEM_TENANT, "", what))
+    for read in events:
+        if isinstance(read.record, LINES):
+            lines[read.record.tenant_id, read.record.usage_id].append(read)
+    book = _book(usage, events, published, findings)
+    refused = {read.record.refused_event_id for read in events if isinstance(read.record, CorrectionRefused)}
 
-    charges: dict[str, UsageCharged] = {}
-    for key in sorted(copies.keys() | lines.keys()):
-        if charge := _compare_call(key, copies.get(key, {}), lines.get(key, []), history, findings):
-            charges[charge.event_id] = charge
+    charges: dict[str, Line] = {}
+    for key in sorted(reports.keys() | lines.keys()):
+        for line in CallCheck(key, reports.get(key, {}), book, refused, findings).lines(lines.get(key, [])):
+            charges[line.event_id] = line
     _compare_ledger(charges, ledger, findings)
     _compare_bills(charges.values(), bills, findings)
     return findings
 
 
-def _compare_call(
-    key: Key,
-    copies: Mapping[Coordinates, Read],
-    lines: list[Read],
-    history: PriceHistory,
-    findings: Findings,
-) -> UsageCharged | None:
-    """One call: exactly one line, made from a copy that exists, at the right price, in the right month.
-
-    A line of quarantine for want of a price may come before the charge.
-    """
-
-    def differ(what: str, expected: int | None = None, found: int | None = None) -> None:
-        findings.differences.append(Difference(*key, what, expected, found))
-
-    if not lines:
-        first = min(copies.values(), key=lambda read: read.timestamp)
-        if f"{moment(first):%Y-%m}" == findings.month:
-            findings.usage_records += 1
-            cost = history.expected(_usage(first), moment(first), first.partition, LATEST).nanousd
-            findings.usage_nanousd += cost or 0
-            differ("usage was neither charged nor quarantined", cost, None)
-        return None
-    if len(lines) == 2 and _waited(lines[0].record) and isinstance(lines[1].record, UsageCharged):
-        lines = lines[1:]
-    line = lines[0].record
-    assert isinstance(line, UsageCharged | UsageQuarantined)
-    if line.period != findings.month:
-        return None
-    if len(lines) > 1:
-        differ(f"usage has {len(lines)} lines instead of one")
-    source = copies.get((line.usage_topic, line.usage_partition, line.usage_offset))
-    if source is None:
-        differ("the line names coordinates that hold no such usage", None, getattr(line, "cost_nanousd", None))
-        return line if isinstance(line, UsageCharged) else None
-    findings.usage_records += 1
-    usage, at = _usage(source), moment(source)
-    if (period := f"{at:%Y-%m}") != line.period:
-        differ(f"accounted in {line.period}, belongs to {period}")
-    if isinstance(line, UsageQuarantined):
-        findings.quarantined += 1
-        if _waited(line) and history.operators(usage.model, at, lines[0].partition)[1]:
-            expected = history.expected(usage, at, lines[0].partition, LATEST)
-            differ(f"waits for a price, though {expected.version} is listed", expected.nanousd, None)
-        return None
-    expected = history.expected(usage, at, lines[0].partition, lines[0].offset, line.price_version)
-    findings.charged_lines += 1
-    findings.usage_nanousd += expected.nanousd or 0
-    findings.charged_nanousd += line.cost_nanousd
-    if expected.nanousd != line.cost_nanousd:
-        names = f"{line.price_version}, expected {expected.version or 'no price'}"
-        differ(f"charged at another amount than its tokens cost ({names})", expected.nanousd, line.cost_nanousd)
-    return line
+def _book(usage: Iterable[Read], events: Iterable[Read], published: PublishedPrices, findings: Findings) -> Book:
+    prices = PriceHistory(
+        published,
+        [read.record for read in usage if isinstance(read.record, ListPrice)],
+        [read for read in events if isinstance(read.record, PriceListed)],
+    )
+    closings = Closings(
+        [read.record for read in usage if isinstance(read.record, ClosePeriod)],
+        [read for read in events if isinstance(read.record, PeriodClosed)],
+    )
+    for price in prices.wrong:
+        what = f"{price.price_version} is in force as no ListPrice on Kafka asked for it"
+        findings.differences.append(Difference(SYSTEM_TENANT, "", what))
+    for closed in closings.wrong:
+        what = f"{closed.period} is closed as no ClosePeriod on Kafka asked for it after its end"
+        findings.differences.append(Difference(SYSTEM_TENANT, "", what))
+    return Book(prices, closings)
 
 
-def _waited(line: object) -> bool:
-    return isinstance(line, UsageQuarantined) and line.reason == "unknown_model"
-
-
-def _usage(read: Read) -> RecordUsage:
-    assert isinstance(read.record, RecordUsage)
-    return read.record
-
-
-def _compare_ledger(charges: Mapping[str, UsageCharged], ledger: Iterable[LedgerLine], findings: Findings) -> None:
+def _compare_ledger(charges: Mapping[str, Line], ledger: Iterable[LedgerLine], findings: Findings) -> None:
     missing = dict(charges)
     for row in ledger:
         findings.ledger_lines += 1
@@ -203,7 +133,7 @@ def _compare_ledger(charges: Mapping[str, UsageCharged], ledger: Iterable[Ledger
         findings.differences.append(difference)
 
 
-def _compare_bills(charges: Iterable[UsageCharged], bills: Mapping[str, int], findings: Findings) -> None:
+def _compare_bills(charges: Iterable[Line], bills: Mapping[str, int], findings: Findings) -> None:
     expected: dict[str, int] = defaultdict(int)
     for charge in charges:
         expected[charge.tenant_id] += charge.cost_nanousd

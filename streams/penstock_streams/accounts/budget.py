@@ -34,10 +34,6 @@ class Amount(msgspec.Struct, frozen=True, array_like=True):
     def __sub__(self, other: Amount) -> Amount:
         return Amount(self.tokens - other.tokens, self.nanousd - other.nanousd)
 
-    def at_most(self, other: Amount) -> Amount:
-        """The smaller one of each."""
-        return Amount(min(self.tokens, other.tokens), min(self.nanousd, other.nanousd))
-
     def at_least_zero(self) -> Amount:
         return Amount(max(self.tokens, 0), max(self.nanousd, 0))
 

@@ -4,7 +4,8 @@ A request is answered once per request_id: rejected, queued, or admitted. Admitt
 the tenant's concurrency until executions settles them; then the next in arrival order is admitted. A queued
 request is cancelled here, an admitted one by executions. What a request may cost is reserved in the budgets of its
 tenant and user before it is admitted or queued, until executions settles it. Usage is charged or quarantined once
-per usage_id; what was quarantined for want of a price is charged once one is listed for its time.
+per usage_id; what was quarantined for want of a price is charged once one is listed for its time. A closed month
+takes no more lines: what belongs to it counts in the first open one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from penstock_schemas import ids, topics
 from penstock_schemas import records as r
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.books import Books
-from penstock_streams.accounts.charging import charge, remembered_until_us
+from penstock_streams.accounts.charging import charge, counted, remembered_until_us
+from penstock_streams.accounts.closing import close_period
 from penstock_streams.accounts.configuring import configure_tenant, configure_user, tenant_of
+from penstock_streams.accounts.correcting import correct_usage
 from penstock_streams.accounts.listing import list_prices
 from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy
 from penstock_streams.accounts.prices import price_at
@@ -28,6 +31,7 @@ from penstock_streams.accounts.reservations import (
     Wanted,
     book_charge,
     book_quarantined,
+    came_too_late,
     close_reservation,
     problem_with_budget,
     reserve,
@@ -76,6 +80,10 @@ class Accounts:
                 return configure_user(rows, command)
             case r.ListPrice() as command:
                 return list_prices(rows, self.policy, command, event.partition, now)
+            case r.ClosePeriod() as command:
+                return close_period(rows, command, event.partition)
+            case r.CorrectUsage() as command:
+                return correct_usage(rows, self.policy, command, event)
         raise TypeError(f"accounts does not handle {type(event.record).__name__}")
 
     def _timer(self, rows: Rows, name: str, now: int) -> Decision:
@@ -134,7 +142,7 @@ class Accounts:
         answer = rows.get(key, m.Answer)
         if answer is None or answer.tenant_id != cancel.tenant_id:  # another tenant's does not exist for this one
             return _not_cancelled(cancel, "unknown_execution", "this tenant has no such execution, or forgot it")
-        reason = cancel.reason[: topics.MAX_CANCEL_REASON_CHARS]
+        reason = cancel.reason[: topics.MAX_REASON_CHARS]
         match answer.state:
             case "queued":
                 return cancel_queued(rows, cancel.tenant_id, answer, reason, event.timestamp + ANSWERS_KEPT_US)
@@ -169,10 +177,10 @@ class Accounts:
         if rows.get(key, m.Counted):
             return Decision()
         line = charge(rows, self.policy, usage, event)
-        decision, books = Decision(puts={key: m.Counted(line.period)}), Books(rows, usage.tenant_id)
+        decision, books = Decision(puts={key: counted(usage, line, event)}), Books(rows, usage.tenant_id)
         decision.timers.append(Timer(key, remembered_until_us(usage.occurred_at, event.timestamp)))
         if isinstance(line, r.UsageCharged):
-            line = line.model_copy(update={"wasted": _came_too_late(rows, line)})
+            line = line.model_copy(update={"wasted": came_too_late(rows, line)})
             book_charge(rows, books, line, decision)
         else:
             book_quarantined(rows, books, line, decision)
@@ -219,12 +227,6 @@ def _problem_with_tenant(tenant: m.Tenant | None) -> Problem | None:
     if tenant.active >= tenant.concurrency and tenant.waiting >= tenant.queue_limit:
         return Problem("queue_full", f"{tenant.waiting} requests of this tenant already wait")
     return None
-
-
-def _came_too_late(rows: Rows, line: r.UsageCharged) -> bool:
-    """Whether its execution has ended, with the result of another attempt or with none."""
-    answer = rows.get(m.answer_key(line.execution_id), m.Answer) if line.execution_id else None
-    return answer is not None and answer.state == "settled" and answer.accepted_epoch != line.epoch
 
 
 def _rejected(

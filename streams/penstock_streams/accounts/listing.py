@@ -12,6 +12,7 @@ from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_schemas.prices import AMOUNTS, MAX_PRICES_AT_ONCE, problem_with_price, version_of
 from penstock_streams.accounts import model as m
+from penstock_streams.accounts.closing import open_since
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.accounts.repricing import reprice_models
 from penstock_streams.accounts.validation import CLOCK_AHEAD_US, Problem
@@ -19,14 +20,6 @@ from penstock_streams.kit import Decision, Output, Rows
 
 MAX_VERSIONS = 1_000
 """Of one model; they lie in one row, some 100 bytes each."""
-
-
-def open_since(rows: Rows) -> int | None:
-    """Start of the first accounting period that is open, in microseconds; None where none was ever closed.
-
-    The one place that listing asks; no period can be closed yet.
-    """
-    return None
 
 
 def list_prices(rows: Rows, policy: Policy, command: r.ListPrice, partition: int, now: int) -> Decision:

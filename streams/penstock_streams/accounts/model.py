@@ -51,10 +51,24 @@ class Waiting(Row, frozen=True, tag="waiting"):
     work: Work
 
 
-class Counted(Row, frozen=True, tag="counted"):
+class Charged(msgspec.Struct, frozen=True, array_like=True):
+    """What a call was charged so far, over all its lines."""
+
+    counts: tuple[int, ...]
+    """In the order of `charging.COUNTS`."""
+    nanousd: int
+
+
+class Counted(Row, frozen=True, omit_defaults=True, tag="counted"):
     """A usage_id that was charged or quarantined; a second report of it changes nothing."""
 
-    period: str
+    at_us: int = 0
+    """The moment that decides its month and price."""
+    made_by: bytes = b""
+    """Digest of who made the call, with which model: a correction says it again."""
+    charged: Charged | None = None
+    """None while it is in quarantine."""
+    waits_for_price: bool = False
 
 
 class PriceVersion(msgspec.Struct, frozen=True, array_like=True):
@@ -159,10 +173,19 @@ class Unresolved(Row, frozen=True, tag="unresolved"):
     reserved: Amount
 
 
+class Closed(Row, frozen=True, tag="closed"):
+    """Which months are sealed."""
+
+    period: str
+    """The last one; every earlier one is, too."""
+
+
+CLOSED_KEY = "closed"
+
 ROW_TYPES = (
     *(Tenant, Answer, Waiting, Counted),
     *(Prices, Unpriced, UnpricedCall),
-    *(Budget, Reservation, Unresolved),
+    *(Budget, Reservation, Unresolved, Closed),
 )
 
 

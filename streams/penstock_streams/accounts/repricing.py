@@ -7,6 +7,7 @@ per timer; a call whose time it does not cover stays, in its place.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from msgspec.structs import replace
 
@@ -15,11 +16,12 @@ from penstock_schemas import topics
 from penstock_schemas.records.accounts import ProviderCall
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.books import Books
-from penstock_streams.accounts.charging import accounted_at_us, charged
+from penstock_streams.accounts.charging import accounted_at_us, charged, charged_with, price_of_call
+from penstock_streams.accounts.closing import accounted_in
 from penstock_streams.accounts.policy import Policy
-from penstock_streams.accounts.prices import price_at
 from penstock_streams.accounts.reservations import amount_of
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer
+from penstock_streams.timing import period_of
 
 REPRICED_AT_ONCE = 100
 """Most numbers of a queue one timer looks at; a timer due at once goes on."""
@@ -58,6 +60,10 @@ def reprice(rows: Rows, policy: Policy, queue: str, now: int) -> Decision:
         if line is not None:
             decision.deletes.append(key)
             decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, line))
+            remembered = m.counted_key(line.tenant_id, line.usage_id)
+            if known := rows.get(remembered, m.Counted):
+                charged_now = replace(known, charged=charged_with(None, line), waits_for_price=False)
+                decision.puts[remembered] = charged_now
             of_tenant = books.setdefault(line.tenant_id, Books(rows, line.tenant_id))
             of_tenant.charge(line.user_id, amount_of(line), line.period)
         if (call is None or line is not None) and number == head:
@@ -75,5 +81,8 @@ def reprice(rows: Rows, policy: Policy, queue: str, now: int) -> Decision:
 
 def _charged(rows: Rows, policy: Policy, call: m.UnpricedCall) -> r.UsageCharged | None:
     usage = ProviderCall.model_validate(call.line)
-    price = price_at(rows, policy, usage.model, call.at_us)
-    return charged(call.line, usage, price) if price else None
+    price = price_of_call(rows, policy, usage.model, call.at_us)
+    if price is None:
+        return None
+    accounted = accounted_in(rows, period_of(call.at_us))
+    return charged(call.line | asdict(accounted), usage, price)

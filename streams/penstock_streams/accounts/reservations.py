@@ -22,6 +22,7 @@ from penstock_services.pricing.price import UNIT_TOKENS, Tier
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.budget import ZERO, Amount
+from penstock_streams.accounts.closing import accounted_in
 from penstock_streams.accounts.validation import Problem
 from penstock_streams.kit import Decision, Output, Rows
 from penstock_streams.work import Work
@@ -111,15 +112,15 @@ def start_call(rows: Rows, call: r.StartCall) -> Decision:
     return Decision(puts={key: replace(reservation, calls=(*reservation.calls, opened))})
 
 
-def book_charge(rows: Rows, books: Books, line: r.UsageCharged, decision: Decision) -> None:
+def book_charge(rows: Rows, books: Books, line: r.UsageCharged | r.ChargeAdjusted, decision: Decision) -> None:
     """Count one ledger line as spent, out of what was reserved for it."""
     cost = amount_of(line)
     books.charge(line.user_id, cost, line.period)
     key = m.reservation_key(line.execution_id or "")
     reservation = _reservation(rows, line.tenant_id, line.execution_id)
     if reservation is not None:
-        books.reserve(reservation.budgets, ZERO - cost.at_most(reservation.left))
         drawn = reservation.draw(line.usage_id, line.epoch or 0, line.period, cost)
+        books.reserve(reservation.budgets, drawn.left - reservation.left)
         if drawn.overdrawn and reservation.binding and not reservation.stopped:
             drawn = replace(drawn, stopped=True)
             decision.outputs.append(_stop(line, drawn))
@@ -173,14 +174,20 @@ def close_reservation(
         if spent.epoch != accepted_epoch:
             wasted = r.SpendWasted(
                 **about,
-                period=spent.period,
+                period=accounted_in(rows, spent.period).period,
                 wasted_tokens=spent.amount.tokens,
                 wasted_nanousd=spent.amount.nanousd,
             )
             decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, wasted))
 
 
-def amount_of(line: r.UsageCharged) -> Amount:
+def came_too_late(rows: Rows, line: r.UsageCharged | r.ChargeAdjusted) -> bool:
+    """Whether its execution has ended, with the result of another attempt or with none."""
+    answer = rows.get(m.answer_key(line.execution_id), m.Answer) if line.execution_id else None
+    return answer is not None and answer.state == "settled" and answer.accepted_epoch != line.epoch
+
+
+def amount_of(line: r.UsageCharged | r.ChargeAdjusted) -> Amount:
     """What a ledger line counts for in budgets: tokens of all kinds (reasoning is inside output), and its cost."""
     tokens = line.input_tokens + line.cache_read_tokens + line.cache_write_tokens + line.output_tokens
     return Amount(tokens, line.cost_nanousd)
@@ -198,7 +205,7 @@ def _kept_for(call: m.OpenCall, left: Amount) -> Amount:
     return Amount(tokens, -(-left.nanousd * tokens // left.tokens) if left.tokens else left.nanousd)
 
 
-def _stop(line: r.UsageCharged, drawn: m.Reservation) -> Output:
+def _stop(line: r.UsageCharged | r.ChargeAdjusted, drawn: m.Reservation) -> Output:
     used, ceiling = drawn.used, drawn.ceiling
     stop = r.StopExecution(
         tenant_id=line.tenant_id,

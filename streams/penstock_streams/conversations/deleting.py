@@ -113,7 +113,7 @@ def cancel_turn(conversation: m.Conversation, running: m.Running, reason: str) -
     cancel = r.CancelExecution(
         tenant_id=conversation.tenant_id,
         execution_id=running.execution_id,
-        reason=reason[: topics.MAX_CANCEL_REASON_CHARS],
+        reason=reason[: topics.MAX_REASON_CHARS],
     )
     return Output(topics.ACCOUNTS_REQUESTS, cancel)
 

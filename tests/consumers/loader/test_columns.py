@@ -72,7 +72,7 @@ async def test_values_land_in_their_columns() -> None:
     assert (row["line_id"], row["usage_id"], row["cost_nanousd"]) == (charged("t", 5).event_id, "usage-5", 1_500)
     assert (row["execution_id"], row["epoch"], row["user_id"]) == (None, None, None)
     assert (row["kafka_topic"], row["kafka_partition"], row["kafka_offset"]) == (ACCOUNTS, 1, 0)
-    assert "record_type" not in row
+    assert row["record_type"] == "UsageCharged"
 
 
 async def test_a_payload_by_reference_lands_in_three_columns() -> None:

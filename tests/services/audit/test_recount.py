@@ -175,7 +175,8 @@ def audited(usage, written, listings=(COMMAND,)):
     charged = [line for line in written if isinstance(line, UsageCharged)]
     ledger = [LedgerLine(line.tenant_id, line.usage_id, line.event_id, line.cost_nanousd) for line in charged]
     bills = {"acme": sum(line.cost_nanousd for line in charged)} if charged else {}
-    return recount(MONTH, Sources(usage, on_kafka(*written), listings), ledger, bills, PUBLISHED)
+    commands = [Read(listing, TOPIC, 0, 1_000 + n, NOW) for n, listing in enumerate(listings)]
+    return recount(MONTH, Sources([*usage, *commands], on_kafka(*written)), ledger, bills, PUBLISHED)
 
 
 def test_the_audit_agrees_with_overrides_repricing_fallback_tiers_and_units():
