@@ -236,14 +236,17 @@ async def work(mode: str, bootstrap: str, registry_url: str, data: str, expected
         stage = conversations_stage(ConversationPolicy(), ArtifactStore(f"{data}-artifacts"))
         kafka = KafkaSettings(bootstrap_servers=bootstrap)
         async with StageRunner([stage], settings, Codec(registry), kafka=kafka) as runner:
+            failing = asyncio.create_task(runner.wait_for_failure())
             if mode == "serve":
-                raise SystemExit(str(await runner.wait_for_failure()))
+                raise SystemExit(f"the stage failed: {await failing!r}")
             while (waited_for := runner.ready()) is not None:
                 assert not waited_for.startswith("failed"), waited_for
                 await asyncio.sleep(0.02)
             ready_s = time.monotonic() - began
             read = 0
             while read < expected:
+                if failing.done():
+                    raise SystemExit(f"the stage failed: {failing.result()!r}")
                 await asyncio.sleep(0.05)
                 read = sum(standing.position for standing in runner.standings())
             done_s = time.monotonic() - began - ready_s

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,6 +33,7 @@ from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+ROOT = Path(__file__).parents[2]
 TENANT = "talkers"
 ANSWERED_WITHIN_S = 60.0
 Talk = Callable[[Callable[[penstock.Client], Coroutine[Any, Any, Any]]], Any]
@@ -326,3 +330,12 @@ def test_a_cancelled_run_is_a_failed_turn(stack: Stack, talk: Talk, user: str):
             await client.delete_conversation(conversation, tenant=TENANT, user=user)
 
     talk(go)
+
+
+def test_the_example_of_the_page_runs_as_it_stands_there(stack: Stack):
+    page = (ROOT / "docs" / "conversations.md").read_text()
+    (code,) = re.findall(r"<!-- example: chat -->\n```python\n(.*?)```", page, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], env=stack.env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "Earlier you said\n- My cat is called Mikesch." in done.stdout
+    assert done.stdout.splitlines()[-1] == "2"
