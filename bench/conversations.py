@@ -231,7 +231,8 @@ async def open_conversations(bench: Bench, count: int, data: Path) -> dict[str, 
 async def work(mode: str, bootstrap: str, registry_url: str, data: str, expected: int) -> None:
     """The process with the stage: until it is stopped, or until it has read everything."""
     began = time.monotonic()
-    settings = StreamsSettings(app_id=APP, data_dir=Path(data))
+    # Longer than the defaults: a machine that is busy with other work must not end the process in between.
+    settings = StreamsSettings(app_id=APP, data_dir=Path(data), transaction_timeout_s=60, session_timeout_s=30)
     async with SchemaRegistry(registry_url) as registry:
         stage = conversations_stage(ConversationPolicy(), ArtifactStore(f"{data}-artifacts"))
         kafka = KafkaSettings(bootstrap_servers=bootstrap)
@@ -259,6 +260,7 @@ async def measure(turns: int, count: int) -> None:
         bench = Bench(*await start_servers(stack, folder))
         await bench.prepare()
         of_turns = await cost_of_turns(bench, turns, folder / "turns")
+        print(of_turns, file=sys.stderr)  # the other half takes as long again
         opened = await open_conversations(bench, count, folder / "turns") if count else {}
     table = Table(title="Conversations", caption=f"one run; {MEASURED} turns each; window of 10 turns")
     table.add_column("figure")
