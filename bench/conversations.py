@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import shutil
 import statistics
@@ -36,6 +37,7 @@ from penstock_schemas import ids
 from penstock_schemas import records as r
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
+from penstock_schemas.routing import partition_for
 from penstock_schemas.topics import (
     ACCOUNTS_REQUESTS,
     CONVERSATIONS_COMMANDS,
@@ -85,6 +87,16 @@ def finish(user: str, turn: int) -> r.FinishTurn:
         output=SAID,
         used_tokens=100,
     )
+
+
+def on_the_partition_of(user: str, count: int) -> list[str]:
+    """So many other users whose conversations are the same task's: transactions of one task wait for each other."""
+
+    def home(name: str) -> int:
+        return partition_for(ids.conversation_id("acme", name, "1"), PARTITIONS)
+
+    others = (f"early-{n}" for n in itertools.count())
+    return list(itertools.islice((name for name in others if home(name) == home(user)), count))
 
 
 class Bench:
@@ -184,7 +196,7 @@ async def cost_of_turns(bench: Bench, last: int, data: Path) -> dict[str, float]
     found: dict[str, float] = {}
     try:
         async with bench.talking():
-            users = [f"early-{n}" for n in range(MEASURED)]
+            users = on_the_partition_of("late", MEASURED)
             await bench.turn("warm-up", 1)
             await bench.turns(users, 1, EARLY - 1)
             begins = await bench.ends()

@@ -206,3 +206,19 @@ async def test_a_conversation_counts_each_turn_once_however_often_it_was_loaded(
         (1, "user", "appended", "hello"),
         (2, "user", "failed", "and?"),
     ]
+
+
+async def test_a_users_list_of_conversations_reads_nobody_elses(database: Any, clickhouse_client: Any) -> None:
+    clickhouse_client.command("""
+        INSERT INTO conversations_events (tenant_id, user_id, conversation_id, event_id, record_type, turn_number)
+        SELECT 'acme', concat('user-', toString(number % 2000)), toString(intDiv(number, 20000)), toString(number),
+            'TurnAppended', 1
+        FROM numbers(1000000)
+    """)
+    plan = clickhouse_client.query("""
+        EXPLAIN ESTIMATE SELECT conversation_id FROM v_conversations
+        WHERE tenant_id = 'acme' AND user_id = 'user-7' ORDER BY last_activity_at DESC LIMIT 20
+    """)
+    (estimate,) = plan.named_results()
+    assert estimate["table"] == "conversations_events"
+    assert estimate["rows"] <= 3 * 8192, "a few granules of a million rows"
