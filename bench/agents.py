@@ -25,3 +25,11 @@ class Listens:
             await asyncio.sleep(0.002)
         await context.progress(str(time.time_ns()))
         return ""
+
+
+class Takes:
+    """Takes as many seconds as its input says, asleep."""
+
+    async def run(self, context: AgentContext) -> str:
+        await asyncio.sleep(float(context.input))
+        return ""

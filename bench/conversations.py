@@ -90,7 +90,7 @@ def finish(user: str, turn: int) -> r.FinishTurn:
 
 
 def on_the_partition_of(user: str, count: int) -> list[str]:
-    """So many other users whose conversations are the same task's: transactions of one task wait for each other."""
+    """So many other users whose conversations are the same task's: its transactions wait for each other."""
 
     def home(name: str) -> int:
         return partition_for(ids.conversation_id("acme", name, "1"), PARTITIONS)

@@ -43,7 +43,9 @@ def install_agents(folder: Path) -> None:
     info = folder / "penstock_bench_agents-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: penstock-bench-agents\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[penstock.agents]\nnoop = agents:Noop\nlistens = agents:Listens\n")
+    (info / "entry_points.txt").write_text(
+        "[penstock.agents]\nnoop = agents:Noop\nlistens = agents:Listens\ntakes = agents:Takes\n"
+    )
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path(__file__).parent)])
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from penstock.client import Client
     from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
     from penstock.errors import PenstockError
-    from penstock.models import Bill, BillLine, Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
+    from penstock.models import Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
+    from penstock.statements import Bill, BillLine, SpendSummary
     from penstock.sync import SyncClient
 
 __all__ = [
@@ -30,19 +31,23 @@ __all__ = [
     "PostedMessage",
     "Price",
     "ProgressGap",
+    "SpendSummary",
     "Submission",
     "SyncClient",
     "Tenant",
 ]
 
 # The client's libraries take about a second to import; a command line's --help should not.
-_HOME_OF = {
-    "Client": "penstock.client",
-    "SyncClient": "penstock.sync",
-    "PenstockError": "penstock.errors",
-} | dict.fromkeys(
-    ("Bill", "BillLine", "Cursor", "Execution", "Lease", "Price", "ProgressGap", "Submission", "Tenant"),
-    "penstock.models",
+_HOME_OF = (
+    {
+        "Client": "penstock.client",
+        "SyncClient": "penstock.sync",
+        "PenstockError": "penstock.errors",
+    }
+    | dict.fromkeys(
+        ("Cursor", "Execution", "Lease", "Price", "ProgressGap", "Submission", "Tenant"), "penstock.models"
+    )
+    | dict.fromkeys(("Bill", "BillLine", "SpendSummary"), "penstock.statements")
 )
 _HOME_OF |= dict.fromkeys(("Conversation", "ConversationTurn", "PostedMessage"), "penstock.conversation_models")
 

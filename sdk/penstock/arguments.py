@@ -9,7 +9,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from penstock.errors import InvalidInput
 from penstock.money import nanousd_of
@@ -288,8 +298,26 @@ class BillArguments(Arguments):
     """Arguments of `Client.bill`."""
 
     tenant: CallerTenant
-    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    month: Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
     """YYYY-MM."""
+    user: CallerId | None = None
+
+
+class SpendArguments(Arguments):
+    """Arguments of `Client.spend`."""
+
+    tenant: CallerTenant
+    start: AwareDatetime
+    end: AwareDatetime
+    """Not included."""
+    user: CallerId | None = None
+
+    @field_validator("end")
+    @classmethod
+    def _after_the_start(cls, end: datetime, info: ValidationInfo) -> datetime:
+        if (start := info.data.get("start")) is not None and end <= start:
+            raise ValueError(f"must be after the start, {start.isoformat()}")
+        return end
 
 
 A = TypeVar("A", bound=Arguments)
@@ -311,5 +339,5 @@ def checked(kind: type[A], **values: Any) -> A:
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
+    shown = value.isoformat() if isinstance(value, datetime) else repr(value)
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}… ({len(shown)} characters)"

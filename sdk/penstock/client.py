@@ -22,6 +22,7 @@ from penstock.arguments import (
     PriceArguments,
     RunArguments,
     SettlementArguments,
+    SpendArguments,
     TenantArguments,
     UsageArguments,
     UserArguments,
@@ -29,6 +30,7 @@ from penstock.arguments import (
     checked_price,
 )
 from penstock.artifacts import ArtifactStore
+from penstock.billing import Billing
 from penstock.broadcasting import Broadcasting
 from penstock.cancelling import Cancelling
 from penstock.connecting import KafkaConnection
@@ -43,7 +45,6 @@ from penstock.history import History
 from penstock.leasing import Leasing
 from penstock.models import (
     Adjustment,
-    Bill,
     BudgetCheck,
     Cursor,
     Execution,
@@ -59,6 +60,7 @@ from penstock.periods import Periods
 from penstock.prices import Prices
 from penstock.reading import Reading
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
+from penstock.statements import Bill, SpendSummary
 from penstock.submitting import Submitting
 from penstock.tenants import Tenants
 from penstock.usage import Usage
@@ -98,6 +100,7 @@ class Client(ConversationCalls):
         self._kafka = KafkaConnection(kafka or KafkaSettings(), answer_within_s)
         self._encoding = Encoding((registry or RegistrySettings()).url, answer_within_s)
         self._reading = Reading(clickhouse or ClickHouseSettings(), answer_within_s)
+        self._billing = Billing(self._reading)
         self._submitting = Submitting(self._kafka, self._encoding, self._payloads)
         self._following = Following(self._kafka, self._encoding, History(self._reading, self._kafka))
         self._cancelling = Cancelling(self._submitting, self._following)
@@ -291,10 +294,18 @@ class Client(ConversationCalls):
         """Executions as far as ClickHouse has loaded them (about a second behind), newest first."""
         return await self._reading.executions(checked(ListArguments, tenant=tenant, status=status, limit=limit))
 
-    async def bill(self, tenant: str, month: str | None = None) -> Bill:
-        """A tenant's bill of the accounting month `YYYY-MM` (default: the current one, UTC), as far as loaded."""
+    async def bill(self, tenant: str, month: str | None = None, *, user: str | None = None) -> Bill:
+        """A tenant's bill of the accounting month `YYYY-MM` (default: the current one, UTC), as far as loaded.
+
+        Without charges it is all zeros. With `user`, only what is that user's.
+        """
         period = datetime.now(UTC).strftime("%Y-%m") if month is None else month
-        return await self._reading.bill(checked(BillArguments, tenant=tenant, month=period))
+        return await self._billing.bill(checked(BillArguments, tenant=tenant, month=period, user=user))
+
+    async def spend(self, tenant: str, start: datetime, end: datetime, *, user: str | None = None) -> SpendSummary:
+        """What calls cost that were made from `start` to before `end`, whichever month they are billed in."""
+        wanted = checked(SpendArguments, tenant=tenant, start=start, end=end, user=user)
+        return await self._billing.spend(wanted)
 
     async def tenants(self) -> Sequence[Tenant]:
         """Every configured tenant, as far as ClickHouse has loaded them."""

@@ -115,43 +115,6 @@ class Execution(Value):
         return usd_text(self.cost_nanousd)
 
 
-class BillLine(Value):
-    """What one model cost a tenant in one accounting month."""
-
-    model: str
-    calls: int
-    input_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    cost_nanousd: int
-
-    @property
-    def cost_usd(self) -> str:
-        """USD with six decimals, for display."""
-        return usd_text(self.cost_nanousd)
-
-
-class Bill(Value):
-    """A tenant's bill of one accounting month."""
-
-    tenant_id: str
-    period: str
-    """YYYY-MM, UTC."""
-    lines: tuple[BillLine, ...]
-    quarantined_calls: int
-    """Calls that are on no bill yet, because their price is not known."""
-
-    @property
-    def total_nanousd(self) -> int:
-        return sum(line.cost_nanousd for line in self.lines)
-
-    @property
-    def total_usd(self) -> str:
-        """USD with six decimals, for display; rounded once, from the exact total."""
-        return usd_text(self.total_nanousd)
-
-
 class Tenant(Value):
     """A tenant's limits in force."""
 

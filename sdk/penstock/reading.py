@@ -1,4 +1,4 @@
-"""Answers from ClickHouse: executions, bills, tenants, dead letters."""
+"""Answers from ClickHouse: executions, tenants, prices, dead letters."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.arguments import BillArguments, ListArguments
+from penstock.arguments import ListArguments
 from penstock.errors import ClickHouseUnreachable, NotFound
-from penstock.models import Bill, BillLine, DeadLetterEntry, Execution, Price, ReportedCall, Tenant, UnresolvedCall
+from penstock.models import DeadLetterEntry, Execution, Price, ReportedCall, Tenant, UnresolvedCall
 from penstock.settings import ClickHouseSettings
 
 if TYPE_CHECKING:
@@ -59,19 +59,6 @@ class Reading:
             {"id": execution_id},
         )
         return int(row["cost"])
-
-    async def bill(self, wanted: BillArguments) -> Bill:
-        """One tenant's bill of one month; without lines where nothing was charged."""
-        parameters = {"tenant": wanted.tenant, "period": wanted.month}
-        where = "WHERE tenant_id = {tenant:String} AND period = {period:String}"
-        lines = await self.rows(f"SELECT * FROM v_bill {where} ORDER BY model", parameters)
-        (unbilled,) = await self.rows(f"SELECT sum(calls) AS calls FROM v_unbilled {where}", parameters)
-        return Bill(
-            tenant_id=wanted.tenant,
-            period=wanted.month,
-            lines=tuple(BillLine.model_validate(line) for line in lines),
-            quarantined_calls=int(unbilled["calls"]),
-        )
 
     async def tenants(self) -> Sequence[Tenant]:
         """Every configured tenant, by name."""

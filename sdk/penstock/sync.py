@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,7 +16,6 @@ from penstock.conversation_models import Conversation, ConversationTurn, PostedM
 from penstock.followed import Item
 from penstock.models import (
     Adjustment,
-    Bill,
     BudgetCheck,
     Cursor,
     Execution,
@@ -26,6 +26,7 @@ from penstock.models import (
     UnresolvedCall,
     UserBudget,
 )
+from penstock.statements import Bill, SpendSummary
 from penstock.view import Follow
 
 T = TypeVar("T")
@@ -93,9 +94,13 @@ class SyncClient:
         """Executions as far as ClickHouse has loaded them, newest first."""
         return self._wait(self._client.list(tenant, status, limit))
 
-    def bill(self, tenant: str, month: str | None = None) -> Bill:
+    def bill(self, tenant: str, month: str | None = None, *, user: str | None = None) -> Bill:
         """A tenant's bill of one accounting month."""
-        return self._wait(self._client.bill(tenant, month))
+        return self._wait(self._client.bill(tenant, month, user=user))
+
+    def spend(self, tenant: str, start: datetime, end: datetime, *, user: str | None = None) -> SpendSummary:
+        """What calls cost that were made from `start` to before `end`."""
+        return self._wait(self._client.spend(tenant, start, end, user=user))
 
     def tenants(self) -> Sequence[Tenant]:
         """Every configured tenant."""

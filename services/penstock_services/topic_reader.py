@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from penstock.errors import KafkaUnreachable
@@ -36,56 +38,83 @@ class Start:
     offset: int
 
 
+@asynccontextmanager
+async def reading(
+    kafka: KafkaSettings, topics: Iterable[str], *, isolation_level: str = "read_committed"
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of every partition of `topics`, from their first records, outside of any group.
+
+    Raises:
+        KafkaUnreachable: no broker answers.
+    """
+    consumer = AIOKafkaConsumer(
+        *topics,
+        **kafka.client_options(),
+        isolation_level=isolation_level,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=50,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    except KafkaError as exc:
+        raise KafkaUnreachable(
+            f"Kafka at {kafka.bootstrap_servers} did not answer ({exc}); check PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"
+        ) from exc
+    finally:
+        await consumer.stop()
+
+
+async def messages_until(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
+    """Every message below `ends`, in order within a partition.
+
+    Ends by position, so a log that ends in transaction markers ends too.
+    """
+    remaining = set(ends)
+    while remaining := {tp for tp in remaining if await consumer.position(tp) < ends[tp]}:
+        batches = await consumer.getmany(*remaining, timeout_ms=200, max_records=5_000)
+        for tp, messages in batches.items():
+            for message in messages:
+                if message.offset < ends[tp]:
+                    yield message
+
+
 class TopicReader:
     """Reads whole topics once. Use as an async context manager.
 
     Raises:
-        KafkaUnreachable: on entering, where no broker answers.
+        KafkaUnreachable: no broker answers.
     """
 
     def __init__(self, kafka: KafkaSettings, codec: Codec, topics: Iterable[str]) -> None:
         self._codec = codec
-        self._servers = kafka.bootstrap_servers
-        self._consumer = AIOKafkaConsumer(
-            *topics,
-            **kafka.client_options(),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=50,
-        )
+        self._connecting = reading(kafka, topics)
 
     async def __aenter__(self) -> TopicReader:
-        try:
-            await self._consumer.start()
-        except KafkaError as exc:
-            await self._consumer.stop()
-            raise KafkaUnreachable(
-                f"Kafka at {self._servers} did not answer ({exc}); check PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"
-            ) from exc
+        self._consumer = await self._connecting.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+    async def __aexit__(self, *error: Any) -> None:
+        await self._connecting.__aexit__(*error)
 
     async def starts(self) -> list[Start]:
         """The first offset still kept of every partition."""
         begins = await self._consumer.beginning_offsets(self._consumer.assignment())
         return [Start(tp.topic, tp.partition, offset) for tp, offset in begins.items()]
 
-    async def read(self) -> AsyncIterator[Read]:
-        """Every decodable record from the start to the end seen on calling; poison is skipped.
+    async def read(self, ends: Mapping[TopicPartition, int] | None = None) -> AsyncIterator[Read]:
+        """Every decodable record from the start to `ends`; poison is skipped. In order within a partition.
 
-        In order within a partition. Ends by position, so a log that ends in transaction markers ends too.
+        Args:
+            ends: by partition; None is the end seen on calling.
         """
-        remaining = set(self._consumer.assignment())
-        ends = await self._consumer.end_offsets(remaining)
-        while remaining := {tp for tp in remaining if await self._consumer.position(tp) < ends[tp]}:
-            batches = await self._consumer.getmany(*remaining, timeout_ms=200, max_records=5_000)
-            for tp, messages in batches.items():
-                for message in messages:
-                    if message.offset < ends[tp] and (record := await self._decode(tp.topic, message.value)):
-                        yield Read(record, tp.topic, tp.partition, message.offset, message.timestamp * 1000)
+        ends = ends or await self._consumer.end_offsets(self._consumer.assignment())
+        async for message in messages_until(self._consumer, ends):
+            if record := await self._decode(message.topic, message.value):
+                yield Read(record, message.topic, message.partition, message.offset, message.timestamp * 1000)
 
     async def _decode(self, topic: str, value: bytes | None) -> Record | None:
         try:

@@ -7,49 +7,50 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.conftest import Stack
+from penstock.settings import KafkaSettings
+from tests.budget_race.race import Outcome, problem_with, track
+from tests.e2e.conftest import FOREIGN_QUEUE, Stack
 from tests.e2e.test_prices import client
 from tests.e2e.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
-PRODUCERS, REQUESTS_EACH = 8, 125
-FITTING, RESERVED = 100, 1_000
+SEEDS = range(3)
+"""`python -m tests.budget_race` runs fifty."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_producers_at_once_get_what_fits_the_budget_and_not_one_more(stack: Stack):
-    tenant = f"race-{uuid4().hex[:8]}"
-    limit = FITTING * RESERVED + 999
-    limits = ("--tier", "enterprise", "--concurrency", "1", "--monthly-tokens", str(limit))
-    assert stack.json("tenants", "set", tenant, *limits)["monthly_tokens"] == limit
+    kafka = KafkaSettings(bootstrap_servers=stack.env["PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"])
 
-    async def produce() -> None:
+    async def races() -> tuple[list[Outcome], str]:
+        async with track(kafka, stack.env["PENSTOCK_REGISTRY_URL"], FOREIGN_QUEUE) as racing:
+            audit = asyncio.create_task(asyncio.to_thread(stack.penstock, "audit", "--reservations"))
+            outcomes = [await racing.race(seed) for seed in SEEDS]
+            audited = await audit
+        return outcomes, audited.stdout + audited.stderr
+
+    outcomes, audited = asyncio.run(races())
+    assert [problem_with(outcome) for outcome in outcomes] == [None] * len(SEEDS)
+    assert "All equal." in audited  # amid all that
+
+
+def test_a_check_says_what_is_left_and_refuses_what_is_more(stack: Stack):
+    tenant = f"checks-{uuid4().hex[:8]}"
+    limits = ("--tier", "pro", "--monthly-tokens", "1999")
+    assert stack.json("tenants", "set", tenant, *limits)["monthly_tokens"] == 1_999
+
+    async def wait_for_a_worker() -> str:
         async with client(stack) as sdk:
-            for _ in range(REQUESTS_EACH):
-                await sdk.submit("waits", "3600", tenant=tenant, reserve_tokens=RESERVED)
+            asked = await sdk.submit("echo", "", tenant=tenant, reserve_tokens=1_000, queue=FOREIGN_QUEUE)
+            return asked.execution_id
 
-    async def race() -> None:
-        await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
-
-    asyncio.run(race())
+    execution_id = asyncio.run(wait_for_a_worker())
     left = stack.penstock("budget", "check", tenant, "--tokens", "1000", "--json")
     assert (left.returncode, '"tokens_left":999' in left.stdout.replace(" ", "")) == (1, True), left.stdout
     assert "budget_exceeded" in left.stderr
-
-    def outcomes() -> list[str]:
-        return [row["status"] for row in stack.json("list", "--tenant", tenant, "--limit", "2000")]
-
-    eventually(lambda: len(outcomes()) == PRODUCERS * REQUESTS_EACH)
-    assert outcomes().count("rejected") == PRODUCERS * REQUESTS_EACH - FITTING
-
-    async def cancel_all() -> None:
-        async with client(stack) as sdk:
-            running = [row for row in await sdk.list(tenant, limit=2_000) if row.status != "rejected"]
-            await asyncio.gather(*(sdk.cancel(row.execution_id, tenant=tenant) for row in running))
-
-    asyncio.run(cancel_all())
-    eventually(lambda: stack.json("budget", "check", tenant, "--tokens", "1")["tokens_left"] == limit)
+    eventually(lambda: stack.penstock("cancel", execution_id).returncode == 0)
+    eventually(lambda: stack.json("budget", "check", tenant, "--tokens", "1")["tokens_left"] == 1_999)
 
 
 def test_a_users_budget_is_refused_by_name(stack: Stack):

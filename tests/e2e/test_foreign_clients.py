@@ -125,18 +125,25 @@ def test_confluent_kafkas_own_deserializer_reads_every_event_there_is(stack: Sta
     assert set(fields_by_topic) >= {t.name for t in readable if t.kind != "leases"}
 
 
-def test_curl_asks_clickhouse(stack: Stack):
-    assert stack.penstock("run", "echo", "--input", "x", "--tenant", "curled", "--follow").returncode == 0
+def curl(stack: Stack, query: str) -> subprocess.CompletedProcess[str]:
+    """As the reader of `stack.env`."""
     env = stack.env
     url = f"http://{env['PENSTOCK_CLICKHOUSE_HOST']}:{env['PENSTOCK_CLICKHOUSE_PORT']}/?database=penstock"
-    user = f"{env['PENSTOCK_CLICKHOUSE_USER']}:{env['PENSTOCK_CLICKHOUSE_PASSWORD']}"
+    reader = f"{env['PENSTOCK_CLICKHOUSE_READER_USER']}:{env['PENSTOCK_CLICKHOUSE_READER_PASSWORD']}"
+    command = ["curl", "-sS", "--fail-with-body", "-u", reader, url, "-d", query]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_reader_asks_clickhouse_by_curl(stack: Stack):
+    assert stack.penstock("run", "echo", "--input", "x", "--tenant", "curled", "--follow").returncode == 0
     query = "SELECT count() FROM v_executions WHERE tenant_id = 'curled' AND status = 'completed'"
+    eventually(lambda: curl(stack, query).stdout.strip() == "1")
 
-    def count() -> bool:
-        command = ["curl", "-sS", "--fail-with-body", "-u", user, url, "-d", query]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "1"
 
-    eventually(count)
+def test_a_reader_changes_nothing(stack: Stack):
+    for query in ("TRUNCATE TABLE ledger", "DROP VIEW v_bill", "INSERT INTO ledger (tenant_id) VALUES ('x')"):
+        refused = curl(stack, query)
+        assert (refused.returncode != 0, "READONLY" in refused.stdout) == (True, True), refused.stdout
 
 
 def test_clickhouse_connect_asks_clickhouse(stack: Stack):

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from penstock.client import Client
-from penstock.models import Bill
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
+from penstock.statements import Bill
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
@@ -61,7 +61,7 @@ def test_usage_of_an_unknown_model_is_billed_once_its_price_is_listed_and_the_au
     assert again == listed
     expected = (2 * 123_456_789, 0)
     bill_after_one_call(
-        stack, tenant, model, lambda bill: (bill.total_nanousd, bill.quarantined_calls) == expected
+        stack, tenant, model, lambda bill: (bill.total.cost_nanousd, bill.quarantined_calls) == expected
     )
     shown = stack.json("prices", "list", "--model", model)
     assert [(row["source"], row["version"]) for row in shown] == [("operator", listed["version"])]

@@ -29,7 +29,7 @@ def test_usage_is_billed_at_the_list_price_to_the_nano_dollar(stack: Stack):
         "run", "echo", "--input", "count these tokens", "--tenant", "billed", "--model", "gpt-4", "--follow"
     )
     assert done.returncode == 0, done.stderr
-    bill = eventually(lambda: stack.json("bill", "billed")["lines"])
+    bill = eventually(lambda: stack.json("bill", "billed")["by"]["model"])
     (line,) = bill
     tokens = Tokens(line["input_tokens"], 0, 0, line["output_tokens"])
     assert line["cost_nanousd"] == cost_nanousd(tokens, BUILTIN_PRICES["gpt-4"]) > 0
@@ -41,7 +41,7 @@ def test_the_offline_assistant_reads_its_input_and_is_billed(stack: Stack):
     done = stack.penstock("run", "assistant", "--input", "-", "--tenant", "reader", "--follow", stdin=text)
     assert done.returncode == 0, done.stderr
     assert "log" in done.stdout
-    assert eventually(lambda: stack.json("bill", "reader")["lines"])[0]["cost_nanousd"] > 0
+    assert eventually(lambda: stack.json("bill", "reader")["by"]["model"])[0]["cost_nanousd"] > 0
 
 
 def test_the_shell_agent_refuses_to_run_without_a_sandbox(stack: Stack):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import sys
 from dataclasses import dataclass
@@ -165,14 +166,17 @@ async def test_a_bill_is_a_table_in_dollars_and_json_in_nano_dollars(platform: P
         await until(lambda: _billed(client, tenant))
     bill = await penstock(platform, "bill", tenant, "--month", "2026-11")
     assert "1.234567" in bill.out
-    assert "1 more calls are on no bill yet" in bill.out
+    assert "1 more calls are on no bill yet: unknown_model 1." in bill.out
     exact = (await penstock(platform, "bill", tenant, "--month", "2026-11", "--json")).json
-    assert (exact["total_nanousd"], exact["lines"][0]["cost_nanousd"]) == (1_234_567_000, 1_234_567_000)
+    assert exact["total"]["cost_nanousd"] == exact["by"]["model"][0]["cost_nanousd"] == 1_234_567_000
+    table = await penstock(platform, "bill", tenant, "--from", "2000-01-01", "--to", "2100-01-01T00:00Z", "--csv")
+    rows = list(csv.DictReader(table.out.splitlines()))
+    assert [row["cost_nanousd"] for row in rows if row["by"] in ("total", "model")] == ["1234567000"] * 2
 
 
 async def _billed(client: Any, tenant: str) -> bool:
     bill = await client.bill(tenant, "2026-11")
-    return bool(bill.lines and bill.quarantined_calls)
+    return bool(bill.total.calls and bill.quarantined_calls)
 
 
 async def test_list_shows_a_row_per_execution(platform: Platform):

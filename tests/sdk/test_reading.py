@@ -8,7 +8,6 @@ import pytest
 
 from penstock.client import Client
 from penstock.errors import ClickHouseUnreachable, InvalidInput, NotFound
-from penstock.models import Bill
 from penstock_schemas import records as r
 from penstock_schemas.topics import ACCOUNTS_REQUESTS
 from tests.sdk.platform import Platform, until
@@ -55,34 +54,6 @@ async def _listed(client: Client, tenant: str, number: int):
     found = await client.list(tenant)
     ended = [e for e in found if e.finished_at]
     return found if len(ended) >= number else None
-
-
-async def test_a_bill_adds_up_in_integers_and_counts_what_is_not_on_it(client: Client):
-    tenant = f"t{uuid4().hex[:8]}"
-    for n, model in enumerate(("gpt-4", "gpt-4", "claude-3-opus", "unpriced")):
-        await client.record_usage(
-            tenant=tenant, usage_id=f"{tenant}/{n}", model=model, input_tokens=10, output_tokens=n + 1
-        )
-
-    async def complete() -> Bill | None:
-        bill = await client.bill(tenant, "2026-11")
-        return bill if bill.quarantined_calls and sum(line.calls for line in bill.lines) == 3 else None
-
-    bill = await until(complete)
-    assert [(line.model, line.calls, line.cost_nanousd) for line in bill.lines] == [
-        ("claude-3-opus", 1, 3 * 1_234_567),
-        ("gpt-4", 2, 3 * 1_234_567),
-    ]
-    assert bill.total_nanousd == 6 * 1_234_567
-    assert bill.total_usd == "0.007407"
-    assert bill.quarantined_calls == 1
-    assert (await client.bill(tenant, "2026-10")).lines == ()
-
-
-@pytest.mark.parametrize("month", ["2026-13", "november", "2026-1", "2026-11-01"])
-async def test_a_month_that_is_none_is_refused(client: Client, month: str):
-    with pytest.raises(InvalidInput, match=f"month '{month}'"):
-        await client.bill("acme", month)
 
 
 async def test_a_tenant_is_configured_when_the_call_returns_and_listed_later(client: Client):

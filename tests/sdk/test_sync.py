@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -27,7 +28,9 @@ async def test_every_step_of_a_run_works_without_a_loop(platform: Platform):
             assert kinds.count(r.ProgressReported) == 2
             assert client.result(run.execution_id) == "in sync"
             assert client.get(run.execution_id).status == "completed"
-            assert client.bill("sync").lines == ()
+            assert client.bill("sync").total.calls == 0
+            now = datetime.now(UTC)
+            assert client.spend("sync", now - timedelta(days=1), now, user="ann").total.calls == 0
             with pytest.raises(ExecutionFailedError):
                 client.result(client.submit("broken", "x", tenant="sync").execution_id)
             with pytest.raises(InvalidInput):

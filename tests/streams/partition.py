@@ -24,7 +24,8 @@ class Partition:
         self.timers: dict[str, int] = {}
         self.written: list[Record] = []
         self.outputs: list[Output] = []
-        self._offset = 0
+        self.read = 0
+        """The offset of the next event."""
 
     def get(self, key: str, row_type: type[Any]) -> Any:
         row = self.rows.get(key)
@@ -41,8 +42,8 @@ class Partition:
     ) -> list[Record]:
         """Fold one event; returns what it made the stage write."""
         stamped = record if record.occurred_at else record.model_copy(update={"occurred_at": self.now})
-        event = Event(stamped, topic, 0, self._offset, self.now if received is None else received, trace)
-        self._offset += 1
+        event = Event(stamped, topic, 0, self.read, self.now if received is None else received, trace)
+        self.read += 1
         return self._apply(self.decide(self, event, self.now))
 
     def fold(self, event: Event) -> list[Record]:

@@ -18,8 +18,11 @@ from penstock.money import usd_text
 from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
+from penstock_services.audit.budget_table import show_budgets
 from penstock_services.audit.findings import Findings
 from penstock_services.audit.gather import audit_month
+from penstock_services.audit.moment import audit_budgets
+from penstock_services.audit.reservations import Held
 from penstock_services.clickhouse.client import connect
 
 SETTLING_PAUSE_S = 0.5
@@ -35,20 +38,39 @@ def audit(
     wait_s: Annotated[
         float, typer.Option("--wait", help="Seconds to let charges and rows under way arrive before judging.")
     ] = 15.0,
+    reservations: Annotated[
+        bool,
+        typer.Option(
+            "--reservations",
+            help="Check the budgets instead: reserved = what open runs and unresolved calls hold, "
+            "spent = what was charged.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Recount a month: usage on Kafka = charges on Kafka = ledger = bill, to the nano-dollar.
 
-    Exit code 0: all equal. 1: differences, each listed. 5: Kafka no longer holds the month.
+    Exit code 0: all equal. 1: differences, each listed. 4: a server is not reachable. 5: Kafka no longer holds the
+    month.
     """
-    month = _checked(month)
-    findings = asyncio.run(_settled(month, wait_s))
-    if as_json:
-        print(json.dumps(asdict(findings)))
+    if reservations:
+        if month is not None:
+            raise InvalidInput("--reservations checks the budgets as they are now; it has no --month")
+        differ = show_budgets(asyncio.run(_budgets()), as_json=as_json)
     else:
-        _show(findings)
-    if findings.differences:
+        findings = asyncio.run(_settled(_checked(month), wait_s))
+        differ = bool(findings.differences)
+        if as_json:
+            print(json.dumps(asdict(findings)))
+        else:
+            _show(findings)
+    if differ:
         raise typer.Exit(1)
+
+
+async def _budgets() -> Held:
+    async with SchemaRegistry(RegistrySettings().url) as registry:
+        return await audit_budgets(KafkaSettings(), Codec(registry))
 
 
 async def _settled(month: str, wait_s: float) -> Findings:

@@ -11,11 +11,13 @@ from penstock_services.embedded.registry import registry_url
 from penstock_services.embedded.state import Layout, StateFolder
 
 CLICKHOUSE_USER = "default"
+CLICKHOUSE_READER = "reader"
+"""For people and dashboards: may read, and nothing else. Penstock's own processes do not use it."""
 CLICKHOUSE_DATABASE = "penstock"
 
 
 def address_settings(folder: StateFolder, layout: Layout) -> dict[str, str]:
-    """The `PENSTOCK_*` settings that point at this stack, with the ClickHouse password."""
+    """The `PENSTOCK_*` settings that point at this stack, with the ClickHouse passwords."""
     return {
         "PENSTOCK_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{layout.ports['kafka']}",
         "PENSTOCK_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
@@ -24,6 +26,8 @@ def address_settings(folder: StateFolder, layout: Layout) -> dict[str, str]:
         "PENSTOCK_CLICKHOUSE_PORT": str(layout.ports["clickhouse"]),
         "PENSTOCK_CLICKHOUSE_USER": CLICKHOUSE_USER,
         "PENSTOCK_CLICKHOUSE_PASSWORD": ensure_password(folder.clickhouse_password),
+        "PENSTOCK_CLICKHOUSE_READER_USER": CLICKHOUSE_READER,
+        "PENSTOCK_CLICKHOUSE_READER_PASSWORD": ensure_password(folder.clickhouse_reader_password),
         "PENSTOCK_CLICKHOUSE_DATABASE": CLICKHOUSE_DATABASE,
         "PENSTOCK_CLICKHOUSE_SECURE": "false",
         "PENSTOCK_ARTIFACTS_URL": folder.artifacts.as_uri(),

@@ -77,7 +77,11 @@ def _clickhouse_process(folder: StateFolder, port: int) -> ServerProcess:
     where = ("--path", str(folder.clickhouse), "--port", str(port))
     return ServerProcess(
         name="clickhouse",
-        argv=(*module, *where, "--password-file", str(folder.clickhouse_password)),
+        argv=(
+            *(*module, *where),
+            *("--password-file", str(folder.clickhouse_password)),
+            *("--reader-password-file", str(folder.clickhouse_reader_password)),
+        ),
         log_path=folder.log_of("clickhouse"),
         health=http_probe(f"http://127.0.0.1:{port}/ping", expected_body="Ok."),
         ports={"clickhouse": port},

@@ -62,6 +62,10 @@ class StateFolder:
         return self.path / "clickhouse.password"
 
     @property
+    def clickhouse_reader_password(self) -> Path:
+        return self.path / "clickhouse-reader.password"
+
+    @property
     def kafka(self) -> Path:
         return self.path / "kafka"
 

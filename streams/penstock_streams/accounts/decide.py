@@ -180,7 +180,8 @@ class Accounts:
         decision, books = Decision(puts={key: counted(usage, line, event)}), Books(rows, usage.tenant_id)
         decision.timers.append(Timer(key, remembered_until_us(usage.occurred_at, event.timestamp)))
         if isinstance(line, r.UsageCharged):
-            line = line.model_copy(update={"wasted": came_too_late(rows, line)})
+            if came_too_late(rows, line):
+                line = line.model_copy(update={"wasted": True})
             book_charge(rows, books, line, decision)
         else:
             book_quarantined(rows, books, line, decision)

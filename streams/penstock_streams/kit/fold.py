@@ -113,9 +113,13 @@ class Fold:
 
     def _keep(self, decision: Decision, cause: Cause, trace: TraceContext | None) -> None:
         """Encode and measure all of `decision`, then take it over."""
-        rows: dict[str, Row | None] = {key: self._checked(key, row) for key, row in decision.puts.items()}
-        rows.update(dict.fromkeys(decision.deletes))
-        changes = {row_key(key): None if row is None else encode(row) for key, row in rows.items()}
+        rows: dict[str, Row | None] = {}
+        changes: dict[bytes, bytes | None] = {}
+        for key, row in decision.puts.items():
+            raw = changes[row_key(key)] = encode(row)
+            rows[key] = self._read_back(key, row, raw)
+        for key in decision.deletes:
+            changes[row_key(key)] = rows[key] = None
         timers: dict[str, TimerRow | None] = {}
         for timer in decision.timers:
             if not isinstance(timer.due, int | None):
@@ -139,10 +143,10 @@ class Fold:
         self._rows.update(rows)
         self._change(changes, timers)
 
-    def _checked(self, key: str, row: Row) -> Row:
-        """`row` as it will be read back; one that could not be read back would stop the partition for good."""
+    def _read_back(self, key: str, row: Row, raw: bytes) -> Row:
+        """`row` as it will be read from `raw`; one that could not be would stop the partition for good."""
         try:
-            return self._decoder.decode(key, encode(row))
+            return self._decoder.decode(key, raw)
         except RowUnreadable as exc:
             raise TypeError(f"{type(row).__name__} for {key!r} could not be read back: {exc.__cause__}") from exc
 

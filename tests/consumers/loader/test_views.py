@@ -27,12 +27,23 @@ pytestmark = pytest.mark.integration
 PAGE = (Path(__file__).parents[3] / "docs" / "clickhouse.md").read_text()
 EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 THIS_MONTH = datetime.now(UTC).strftime("%Y-%m")
+BILLED = sorted({"2026-11", THIS_MONTH})
+"""The month of the page's examples, and one that is open."""
 LINES = 40
 
 
 def quarantined(tenant: str) -> r.UsageQuarantined:
     fields = charged(tenant, 1_000).model_dump(exclude={"cost_nanousd", "price_version"})
     return r.UsageQuarantined(**fields | {"model": "new"}, reason="unknown_model", detail="new has no price")
+
+
+def late_and_corrected(tenant: str, period: str) -> list[r.Record]:
+    """A call of September, charged late, and what an operator made of it."""
+    billed = {"event_id": f"late-{period}", "period": period, "adjusts_period": "2026-09", "model": "late-model"}
+    late = charged(tenant, 501, cost_nanousd=70).model_copy(update=billed)
+    differences = {"input_tokens": -1, "output_tokens": 0, "cost_nanousd": -7}
+    made = {"event_id": f"correction-{period}", "corrected_by": "command", "reason": "counted twice"}
+    return [late, r.ChargeAdjusted(**late.model_dump() | differences | made)]
 
 
 @pytest.fixture
@@ -58,6 +69,8 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
     await kafka.produce(
         r.TenantConfigured(tenant_id=acme, tier="pro", concurrency=4, queue_limit=50, suspended=False),
         *(line.model_copy(update={"agent_type": "echo", "user_id": "ann"}) for line in lines),
+        *(record for period in BILLED for record in late_and_corrected(acme, period)),
+        r.PeriodClosed(tenant_id=r.SYSTEM_TENANT, partition=0, closed_by="command", period="2026-10"),
         charged(acme, 500, cost_nanousd=7).model_copy(update={"event_id": "this-month", "period": THIS_MONTH}),
         quarantined(acme),
         r.SpendWasted(
@@ -108,7 +121,7 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
         await until(
             lambda: (
                 clickhouse_client.command("SELECT count() FROM v_usage_lines WHERE tenant_id = 'acme'")
-                == LINES + 1
+                == LINES + 1 + 2 * len(BILLED)
             )
         )
     clickhouse_client.command("SYSTEM REFRESH VIEW spend_hourly_refresh")
@@ -142,7 +155,20 @@ async def test_the_roll_up_is_the_ledger_of_the_open_months(loaded: Any) -> None
         GROUP BY period ORDER BY period
     """
     assert loaded.query(rolled).result_rows == loaded.query(whole).result_rows != []
-    assert loaded.command("SELECT agent_type FROM v_spend_hourly WHERE tenant_id = 'acme' AND calls = 1") == ""
+    of_outside = "SELECT agent_type FROM v_spend_hourly WHERE tenant_id = 'acme' AND cost_nanousd = 7"
+    assert loaded.command(of_outside) == ""
+
+
+async def test_a_correction_is_in_the_sums_and_no_call_and_a_late_call_is_one(loaded: Any) -> None:
+    which = f"WHERE tenant_id = 'acme' AND period = '{THIS_MONTH}'"
+    for view in ("v_bill", "v_spend_daily", "v_spend_hourly"):
+        query = (
+            f"SELECT sum(calls), sum(input_tokens), sum(cost_nanousd) FROM {view} {which} AND model = 'late-model'"
+        )
+        assert loaded.query(query).result_rows == [(1, 9, 63)], view
+    query = f"SELECT month, late_calls, corrections, cost_nanousd FROM v_adjustments {which}"
+    assert loaded.query(query).result_rows == [("2026-09", 1, 1, 63)]
+    assert loaded.query("SELECT period, partitions FROM v_periods").result_rows == [("2026-10", 1)]
 
 
 async def test_attempts_say_how_each_one_ended(loaded: Any) -> None:

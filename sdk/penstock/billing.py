@@ -1,0 +1,177 @@
+"""Bills and summaries of spending, summed by ClickHouse in one pass over the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from penstock.arguments import BillArguments, SpendArguments
+from penstock.reading import Reading, Row
+from penstock.statements import AdjustedMonth, Bill, BillLine, Quarantined, Spend, SpendSummary, Unresolved, Wasted
+
+DIMENSIONS = {"model": "model", "user": "user_id", "agent": "agent_type"}
+"""What a statement is broken down by, and the ledger's column of it. One entry more is one section more."""
+TOTAL = "total"
+"""The section of the sums besides those of the dimensions."""
+SUMS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_nanousd")
+TOKENS = " + ".join(SUMS[:-1])
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a statement is about, as conditions on each table, and their parameters."""
+
+    charged: str
+    """On ledger and quarantine."""
+    wasted: str
+    ended: str
+    """On unresolved calls, by the end of their execution."""
+    parameters: Mapping[str, Any]
+
+
+class Billing:
+    """Makes statements of what was loaded."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    async def bill(self, wanted: BillArguments) -> Bill:
+        """A tenant's bill of one month; all zeros where nothing was charged."""
+        whole_month = "formatDateTime(occurred_at, '%Y-%m') = {period:String}"
+        of_period = "period = {period:String}"
+        scope = _scope(wanted.tenant, wanted.user, of_period, of_period, whole_month, {"period": wanted.month})
+        closed, sections = await asyncio.gather(self._closed_at(wanted.month), self._sections(scope))
+        return Bill(
+            **sections, tenant_id=wanted.tenant, user_id=wanted.user, period=wanted.month, closed_at=closed
+        )
+
+    async def spend(self, wanted: SpendArguments) -> SpendSummary:
+        """What was spent by calls made from `start` to before `end`."""
+        within = " AND ".join(
+            f"occurred_at {than} fromUnixTimestamp64Micro({{{name}:Int64}}, 'UTC')"
+            for name, than in (("start_us", ">="), ("end_us", "<"))
+        )
+        moments = {"start_us": _us(wanted.start), "end_us": _us(wanted.end)}
+        sections = await self._sections(_scope(wanted.tenant, wanted.user, within, within, within, moments))
+        return SpendSummary(
+            **sections, tenant_id=wanted.tenant, user_id=wanted.user, start=wanted.start, end=wanted.end
+        )
+
+    async def _sections(self, scope: Scope) -> dict[str, Any]:
+        queries = (_charged(scope), _marked(scope), _wasted(scope), _quarantined(scope), _unresolved(scope))
+        charged, marked, (wasted,), quarantined, (unresolved,) = await asyncio.gather(
+            *(self._reading.rows(query, scope.parameters) for query in queries)
+        )
+        lines_of: dict[str, list[Row]] = {section: [] for section in (TOTAL, *DIMENSIONS)}
+        for row in charged:
+            lines_of[row["section"]].append(row)
+        return {
+            "total": Spend.model_validate(lines_of[TOTAL][0] if lines_of[TOTAL] else {}),
+            "by": {name: _dearest_first(lines_of[name]) for name in DIMENSIONS},
+            "wasted": Wasted(
+                tokens=wasted["tokens"] + sum(row["wasted_tokens"] for row in marked),
+                cost_nanousd=wasted["cost_nanousd"] + sum(row["wasted_nanousd"] for row in marked),
+            ),
+            "adjustments": tuple(AdjustedMonth.model_validate(row) for row in marked if row["month"]),
+            "quarantined": tuple(Quarantined.model_validate(row) for row in quarantined),
+            "unresolved": Unresolved.model_validate(unresolved),
+        }
+
+    async def _closed_at(self, month: str) -> datetime | None:
+        query = "SELECT minOrNull(closed_at) AS closed_at FROM v_periods WHERE period >= {period:String}"
+        (row,) = await self._reading.rows(query, {"period": month})  # closing a month closes those before
+        closed_at: datetime | None = row["closed_at"]
+        return closed_at
+
+
+def _scope(
+    tenant: str, user: str | None, charged: str, wasted: str, ended: str, parameters: Mapping[str, Any]
+) -> Scope:
+    whose = "tenant_id = {tenant:String}" + ("" if user is None else " AND user_id = {user:String}")
+    return Scope(
+        charged=f"{whose} AND {charged}",
+        wasted=f"{whose} AND {wasted}",
+        ended=f"{whose} AND {ended}",
+        parameters={"tenant": tenant, "user": user, **parameters},
+    )
+
+
+def _charged(scope: Scope) -> str:
+    """All sums, for each section, in one pass over the ledger."""
+    columns = DIMENSIONS.values()
+    section = "".join(f"grouping({column}) = 0, '{name}', " for name, column in DIMENSIONS.items())
+    value = "".join(f"grouping({column}) = 0, toNullable(toString({column})), " for column in columns)
+    sums = ", ".join(f"sum(l.{column}) AS {column}" for column in SUMS)
+    return f"""
+        SELECT multiIf({section} '{TOTAL}') AS section, multiIf({value} NULL) AS name,
+            countIf(record_type = 'UsageCharged') AS calls, {sums}
+        FROM ledger AS l FINAL WHERE {scope.charged}
+        GROUP BY GROUPING SETS ((), {", ".join(f"({column})" for column in columns)})
+    """
+
+
+def _marked(scope: Scope) -> str:
+    """Of the few lines that came late, correct one, or were wasted, by the month they adjust, empty for none.
+
+    A repeat of a line is the same line, so any one of them will do: without FINAL, nothing else is read.
+    """
+    return f"""
+        SELECT ifNull(if(corrects, ifNull(adjusts_period, period), adjusts_period), '') AS month,
+            countIf(NOT corrects) AS late_calls, countIf(corrects) AS corrections,
+            sum(l.cost_nanousd) AS cost_nanousd,
+            sumIf({TOKENS}, wasted) AS wasted_tokens, sumIf(l.cost_nanousd, wasted) AS wasted_nanousd
+        FROM (
+            SELECT line_id, period, record_type = 'ChargeAdjusted' AS corrects, adjusts_period, wasted,
+                {", ".join(SUMS)}
+            FROM ledger WHERE {scope.charged} AND (wasted OR corrects OR adjusts_period IS NOT NULL)
+            LIMIT 1 BY period, line_id
+        ) AS l
+        GROUP BY month ORDER BY month
+    """
+
+
+def _wasted(scope: Scope) -> str:
+    """What was known to be wasted when its execution ended; what came later is marked on its line."""
+    return f"""
+        SELECT sum(wasted_tokens) AS tokens, sum(wasted_nanousd) AS cost_nanousd
+        FROM accounts_events FINAL WHERE record_type = 'SpendWasted' AND {scope.wasted}
+    """
+
+
+def _quarantined(scope: Scope) -> str:
+    """As v_usage_quarantined, looking only for what the statement is about: that many ids the index can find."""
+    return f"""
+        SELECT reason, uniqExact(usage_id) AS calls FROM usage_quarantine
+        WHERE {scope.charged} AND usage_id NOT IN ({_charged_of("usage_quarantine", scope.charged)})
+        GROUP BY reason ORDER BY reason
+    """
+
+
+def _unresolved(scope: Scope) -> str:
+    """As v_usage_unresolved, likewise."""
+    which = f"record_type = 'UsageUnresolved' AND {scope.ended}"
+    return f"""
+        SELECT count() AS calls, sum(reserved_tokens) AS reserved_tokens, sum(reserved_nanousd) AS reserved_nanousd
+        FROM accounts_events FINAL
+        WHERE {which} AND usage_id NOT IN ({_charged_of("accounts_events", which)})
+            AND usage_id NOT IN (SELECT usage_id FROM usage_quarantine WHERE tenant_id = {{tenant:String}})
+    """
+
+
+def _charged_of(table: str, which: str) -> str:
+    """The ids of calls in `table` that were charged by now, in whichever month."""
+    asked_for = f"SELECT usage_id FROM {table} WHERE {which}"
+    return f"SELECT usage_id FROM ledger WHERE tenant_id = {{tenant:String}} AND usage_id IN ({asked_for})"
+
+
+def _dearest_first(rows: list[Row]) -> tuple[BillLine, ...]:
+    lines = (BillLine.model_validate(row) for row in rows)
+    return tuple(sorted(lines, key=lambda line: (-line.cost_nanousd, line.name or "")))
+
+
+def _us(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
