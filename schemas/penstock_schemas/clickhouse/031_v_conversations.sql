@@ -74,7 +74,7 @@ INNER JOIN
         execution_id,
         period,
         model,
-        count() AS calls,
+        countIf(record_type = 'UsageCharged') AS calls,
         sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens) AS tokens,
         sum(cost_nanousd) AS cost_nanousd
     FROM ledger FINAL
