@@ -31,3 +31,18 @@ def execution_id(tenant_id: str, request_id: str) -> str:
 def usage_id(tenant_id: str, execution_id: str, epoch: int, call_seq: int) -> str:
     """Id of one provider call of one attempt; a resent report has the same one."""
     return derived_id("usage", tenant_id, execution_id, epoch, call_seq)
+
+
+def conversation_id(tenant_id: str, user_id: str, message_id: str) -> str:
+    """Id of the conversation a message starts; known to the caller before it sends."""
+    return derived_id("conversation", tenant_id, user_id, message_id)
+
+
+def turn_request_id(conversation_id: str, message_id: str) -> str:
+    """`request_id` of the execution that answers a message."""
+    return derived_id("turn", conversation_id, message_id)
+
+
+def payload_scope(tenant_id: str, user_id: str, conversation_id: str) -> str:
+    """Name of the folder with a conversation's payloads in the artifact store; no two owners share one."""
+    return derived_id("payloads", tenant_id, user_id, conversation_id)

@@ -16,16 +16,30 @@ MAX_INLINE_BYTES = 32 * 1024
 """Largest payload carried inline between our own processes; above it travels a PayloadRef."""
 MAX_REQUEST_INPUT_BYTES = 256 * 1024
 """Largest input a request from outside may carry inline."""
+MAX_MESSAGE_BYTES = 256 * 1024
+"""Largest message to an agent in a conversation."""
+MAX_INLINE_CONTENT_BYTES = 4 * 1024
+"""Largest side of a turn carried inline. Every turn is carried again by those after it, so this is lower."""
 MAX_REASON_CHARS = 500
 """Of a CancelExecution or CorrectUsage; accounts cuts what is longer."""
 
 DAY_S = 86_400
 ROUTED_BY_PARTITION = frozenset(
-    {r.Heartbeat, r.ListPrice, r.PriceListed, r.PriceRefused, r.ClosePeriod, r.PeriodClosed, r.PeriodCloseRefused}
+    {
+        r.Heartbeat,
+        r.ListPrice,
+        r.PriceListed,
+        r.PriceRefused,
+        r.ClosePeriod,
+        r.PeriodClosed,
+        r.PeriodCloseRefused,
+        r.DeleteUser,
+        r.UserDeleted,
+    }
 )
 """Records that say themselves which partition they are for."""
 Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]
-Principal = Literal["upstream", "operator", "accounts", "executions", "worker", "loader"]
+Principal = Literal["upstream", "operator", "accounts", "executions", "conversations", "worker", "loader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ class Topic:
         kind = type(record)  # isinstance on pydantic models costs ten times as much
         if kind in ROUTED_BY_PARTITION:
             return int(record.partition) % partitions  # type: ignore[attr-defined]
-        home = partition_for(getattr(record, self.routing_field), partitions)
+        home = partition_for(self._routing_value(record), partitions)
         if kind is not r.ExecutionDispatched:
             return home
         # Each repeat goes to the next partition, which the workers' assignor gives to the next worker.
@@ -59,7 +73,12 @@ class Topic:
 
     def routing_key(self, record: r.Record) -> str:
         """The routing key as text: also the record's Kafka key, for readers' convenience only."""
-        return str(getattr(record, "partition" if type(record) in ROUTED_BY_PARTITION else self.routing_field))
+        return str(record.partition) if type(record) in ROUTED_BY_PARTITION else self._routing_value(record)  # type: ignore[attr-defined]
+
+    def _routing_value(self, record: r.Record) -> str:
+        value = getattr(record, self.routing_field)
+        # Only a message may leave out whom it is for: then it starts a conversation under an id derived from it.
+        return str(record.addressed_id if value is None else value)  # type: ignore[attr-defined]
 
 
 ACCOUNTS_REQUESTS = Topic(
@@ -68,7 +87,7 @@ ACCOUNTS_REQUESTS = Topic(
     kind="requests",
     routing_field="tenant_id",
     records=(r.RequestExecution, r.CancelExecution, r.RecordUsage, r.CheckBudget),
-    writers=("upstream", "accounts"),
+    writers=("upstream", "accounts", "conversations"),
     retention_s=7 * DAY_S,
 )
 ACCOUNTS_COMMANDS = Topic(
@@ -157,13 +176,50 @@ EXECUTIONS_PROGRESS = Topic(
     writers=("worker",),
     retention_s=7 * DAY_S,
 )
+CONVERSATIONS_REQUESTS = Topic(
+    "penstock.conversations.requests.v1",
+    stage="conversations",
+    kind="requests",
+    routing_field="conversation_id",
+    records=(r.PostMessage, r.DeleteConversation),
+    writers=("upstream", "conversations"),
+    retention_s=7 * DAY_S,
+)
+CONVERSATIONS_COMMANDS = Topic(
+    "penstock.conversations.commands.v1",
+    stage="conversations",
+    kind="commands",
+    routing_field="conversation_id",
+    records=(r.FinishTurn, r.ErasePayloads, r.DeleteUser),
+    writers=("operator", "accounts", "executions", "conversations"),
+    retention_s=7 * DAY_S,
+)
+CONVERSATIONS_EVENTS = Topic(
+    "penstock.conversations.events.v1",
+    stage="conversations",
+    kind="events",
+    routing_field="conversation_id",
+    records=(
+        r.ConversationStarted,
+        r.MessageQueued,
+        r.TurnStarted,
+        r.TurnAppended,
+        r.TurnFailed,
+        r.MessageRejected,
+        r.DeletionRejected,
+        r.ConversationDeleted,
+        r.UserDeleted,
+    ),
+    writers=("conversations",),
+    retention_s=30 * DAY_S,
+)
 DEAD_LETTERS = Topic(
     "penstock.dead-letters.v1",
     stage="platform",
     kind="dead-letters",
     routing_field="source_topic",
     records=(r.DeadLetter,),
-    writers=("accounts", "executions", "loader", "worker"),
+    writers=("accounts", "executions", "conversations", "loader", "worker"),
     retention_s=30 * DAY_S,
 )
 
@@ -193,6 +249,9 @@ def all_topics(queues: tuple[str, ...] = (DEFAULT_QUEUE,)) -> Mapping[str, Topic
         EXECUTIONS_EVENTS,
         EXECUTIONS_LEASES,
         EXECUTIONS_PROGRESS,
+        CONVERSATIONS_REQUESTS,
+        CONVERSATIONS_COMMANDS,
+        CONVERSATIONS_EVENTS,
         DEAD_LETTERS,
     )
     return {topic.name: topic for topic in (*fixed, *map(dispatch_topic, queues))}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penstock.client import Client
+    from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
     from penstock.errors import PenstockError
     from penstock.models import Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
     from penstock.statements import Bill, BillLine, SpendSummary
@@ -21,10 +22,13 @@ __all__ = [
     "Bill",
     "BillLine",
     "Client",
+    "Conversation",
+    "ConversationTurn",
     "Cursor",
     "Execution",
     "Lease",
     "PenstockError",
+    "PostedMessage",
     "Price",
     "ProgressGap",
     "SpendSummary",
@@ -45,6 +49,7 @@ _HOME_OF = (
     )
     | dict.fromkeys(("Bill", "BillLine", "SpendSummary"), "penstock.statements")
 )
+_HOME_OF |= dict.fromkeys(("Conversation", "ConversationTurn", "PostedMessage"), "penstock.conversation_models")
 
 
 def __getattr__(name: str) -> Any:

@@ -77,6 +77,50 @@ class RunArguments(Arguments):
     metadata: dict[Text, Text] = Field(default_factory=dict)
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+class MessageArguments(Arguments):
+    """Arguments of `Client.post_message`."""
+
+    content: Annotated[Text, AfterValidator(_not_blank)]
+    tenant: CallerTenant
+    user: CallerId
+    conversation: CallerId | None = None
+    agent: Name | None = None
+    on_busy: Literal["enqueue", "reject", "interrupt"] = "enqueue"
+    message_id: CallerId
+    title: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    metadata: dict[Text, Text] = Field(default_factory=dict)
+    model: CallerId | None = None
+    max_tokens: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
+    timeout_s: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    queue: Name = DEFAULT_QUEUE
+
+
+class OwnerArguments(Arguments):
+    """Arguments of `Client.delete_user`."""
+
+    tenant: CallerTenant
+    user: CallerId
+
+
+class ConversationArguments(OwnerArguments):
+    """Arguments of `Client.conversation`."""
+
+    conversation_id: CallerId
+    turns: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 100
+
+
+class ConversationsArguments(OwnerArguments):
+    """Arguments of `Client.conversations`."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 50
+
+
 class CancelArguments(Arguments):
     """Arguments of `Client.cancel`."""
 

@@ -1,13 +1,15 @@
 """The artifact store: blobs under their own hash, on anything fsspec can reach (a folder, S3, ...).
 
-Layout: `<root>/<first two hex digits>/<sha256>`. A reference is trusted for its hash only: its `uri` says where
-its writer put the blob, and one that points outside this store is refused, so a request from outside cannot make
-a worker read a file of its own host.
+Layout: `<root>/<first two hex digits>/<sha256>`; a conversation's payloads are in a folder of their own,
+`<root>/conversations/<scope>/<sha256>`, and can so be removed without asking who else has the same bytes. A
+reference is trusted for its hash only: its `uri` says where its writer put the blob, and one that points outside
+this store is refused, so a request from outside cannot make a worker read a file of its own host.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from contextlib import suppress
 from hashlib import sha256
@@ -19,6 +21,8 @@ from penstock.errors import ArtifactStoreUnreachable, InvalidInput, NotFound, Pa
 from penstock_schemas.records import PayloadRef
 from penstock_schemas.topics import MAX_INLINE_BYTES
 
+SCOPE = re.compile(r"[0-9a-f-]{36}")
+"""A derived id; anything else might lead out of the store."""
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 """A payload is held in memory whole, in the slot and in the supervisor, so it has a limit."""
 
@@ -44,8 +48,8 @@ class ArtifactStore:
             ) from exc
         self._root = root.rstrip("/")
 
-    async def put(self, data: bytes) -> PayloadRef:
-        """Keep `data`; the same bytes are kept once.
+    async def put(self, data: bytes, scope: str | None = None) -> PayloadRef:
+        """Keep `data`; the same bytes are kept once, or once in each `scope`.
 
         1. Write to a temporary name. A crash here leaves a file nobody refers to.
         2. Move it to its hash. A crash after this leaves the whole blob: nothing half-written has a final name.
@@ -55,7 +59,7 @@ class ArtifactStore:
             ArtifactStoreUnreachable: the store could not be written.
         """
         _check_size(len(data))
-        return await asyncio.to_thread(self._put, data)
+        return await asyncio.to_thread(self._put, data, scope)
 
     async def get(self, ref: PayloadRef) -> bytes:
         """The bytes of `ref`, checked against its size and hash.
@@ -69,9 +73,27 @@ class ArtifactStore:
         _check_size(ref.size)
         return await asyncio.to_thread(self._get, ref)
 
-    def _put(self, data: bytes) -> PayloadRef:
+    async def remove(self, scope: str) -> None:
+        """Remove everything that was put in `scope`, if there is anything.
+
+        Raises:
+            ArtifactStoreUnreachable: the store could not be written; some of it may be gone.
+        """
+        await asyncio.to_thread(self._remove, self._folder_of(scope))
+
+    def _remove(self, folder: str) -> None:
+        try:
+            self._fs.rm(folder, recursive=True)
+        except FileNotFoundError:
+            return
+        except Exception as exc:  # every backend raises its own
+            raise ArtifactStoreUnreachable(
+                f"artifact store {self.url} could not be written: {exc!r}; check PENSTOCK_ARTIFACTS_URL"
+            ) from exc
+
+    def _put(self, data: bytes, scope: str | None) -> PayloadRef:
         digest = sha256(data).hexdigest()
-        path = self._path_of(digest)
+        path = self._path_of(digest) if scope is None else f"{self._folder_of(scope)}/{digest}"
         ref = PayloadRef(sha256=digest, size=len(data), uri=self._uri_of(path))
         try:
             if self._size_of(path) == len(data):
@@ -94,10 +116,14 @@ class ArtifactStore:
     def _get(self, ref: PayloadRef) -> bytes:
         path = self._path_of(ref.sha256)
         if ref.uri != self._uri_of(path):
-            raise InvalidInput(
-                f"payload reference {ref.uri!r} does not name {self._uri_of(path)}: references are only "
-                f"followed into the store this process is set to ({self.url})"
-            )
+            scope = ref.uri.removesuffix(f"/{ref.sha256}").rpartition("/")[2]
+            scoped = f"{self._folder_of(scope)}/{ref.sha256}" if SCOPE.fullmatch(scope) else path
+            if ref.uri != self._uri_of(scoped):
+                raise InvalidInput(
+                    f"payload reference {ref.uri!r} does not name {self._uri_of(path)}: references are only "
+                    f"followed into the store this process is set to ({self.url})"
+                )
+            path = scoped
         try:
             size = self._size_of(path)
             data: bytes = self._fs.cat_file(path) if size == ref.size else b""
@@ -120,6 +146,10 @@ class ArtifactStore:
     def _path_of(self, digest: str) -> str:
         return f"{self._root}/{digest[:2]}/{digest}"
 
+    def _folder_of(self, scope: str) -> str:
+        assert SCOPE.fullmatch(scope), f"{scope!r} is not the name of a scope"
+        return f"{self._root}/conversations/{scope}"
+
     def _uri_of(self, path: str) -> str:
         return str(self._fs.unstrip_protocol(path))
 
@@ -131,8 +161,8 @@ class CarriedText(NamedTuple):
     ref: PayloadRef | None
 
 
-async def carry_text(text: str, store: ArtifactStore | None) -> CarriedText:
-    """`text` inline up to `MAX_INLINE_BYTES` of UTF-8, above it by reference.
+async def carry_text(text: str, store: ArtifactStore | None, scope: str | None = None) -> CarriedText:
+    """`text` inline up to `MAX_INLINE_BYTES` of UTF-8, above it by reference; `scope` as of `ArtifactStore.put`.
 
     Raises:
         PayloadTooLarge: above the limit, and `store` is None.
@@ -146,7 +176,7 @@ async def carry_text(text: str, store: ArtifactStore | None) -> CarriedText:
             f"a text of {len(data)} bytes is above {MAX_INLINE_BYTES} and no artifact store is configured; "
             "set PENSTOCK_ARTIFACTS_URL"
         )
-    return CarriedText(None, await store.put(data))
+    return CarriedText(None, await store.put(data, scope))
 
 
 async def read_text(carried: CarriedText, store: ArtifactStore | None) -> str:

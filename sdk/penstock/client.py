@@ -34,6 +34,9 @@ from penstock.billing import Billing
 from penstock.broadcasting import Broadcasting
 from penstock.cancelling import Cancelling
 from penstock.connecting import KafkaConnection
+from penstock.conversation_calls import ConversationCalls
+from penstock.conversation_reading import ConversationReading
+from penstock.conversing import Conversing
 from penstock.dead_letters import DeadLetters
 from penstock.encoding import Encoding
 from penstock.followed import Item, Terminal
@@ -69,7 +72,7 @@ REMEMBERED_SUBMISSIONS = 10_000
 """Of the newest the client knows where following starts; older ones are followed from their history."""
 
 
-class Client:
+class Client(ConversationCalls):
     """Submits, follows and reads. Use as an async context manager; connects on first use.
 
     Any call may raise `KafkaUnreachable`, `RegistryUnreachable` or `ClickHouseUnreachable`, each with the
@@ -102,6 +105,8 @@ class Client:
         self._following = Following(self._kafka, self._encoding, History(self._reading, self._kafka))
         self._cancelling = Cancelling(self._submitting, self._following)
         self._leasing = Leasing(self._kafka, self._encoding)
+        self._conversations = ConversationReading(self._reading)
+        self._conversing = Conversing(self._kafka, self._encoding, self._submitting, self._conversations)
         answers, broadcasting = Answers(self._kafka, self._encoding), Broadcasting(self._kafka, self._encoding)
         self._tenants = Tenants(self._submitting, answers)
         self._prices = Prices(answers, broadcasting)
@@ -174,10 +179,13 @@ class Client:
             metadata=dict(metadata or {}),
         )
         submission = await self._submitting.submit(run, named_by_caller=request_id is not None)
+        self._remember(submission)
+        return submission
+
+    def _remember(self, submission: Submission) -> None:
         self._submitted[submission.execution_id] = submission
         if len(self._submitted) > REMEMBERED_SUBMISSIONS:
             self._submitted.popitem(last=False)
-        return submission
 
     def follow(
         self, execution_id: str, *, from_cursor: Cursor | None = None, timeout_s: float | None = None

@@ -17,6 +17,7 @@ PenstockError                        exit code 1
 │   ├── PayloadTooLarge
 │   └── MissingExtra                 a command whose packages are not installed
 ├── RequestRejected                  exit code 3: accounts said no, with a reason
+│   └── MessageRejected              conversations did, about a message
 ├── CommandRejected                  exit code 3: accounts refused an operator's command, with a reason
 │   └── PriceRejected                and with it every price of the same list
 ├── Unreachable                      exit code 4
@@ -91,6 +92,7 @@ __all__ = [
     "InvalidRecord",
     "JavaMissing",
     "KafkaUnreachable",
+    "MessageRejected",
     "MissingExtra",
     "NotConfirmed",
     "NotFound",
@@ -143,6 +145,10 @@ class RequestRejected(PenstockError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class MessageRejected(RequestRejected):
+    """Conversations did not take the message; the conversation is as it was."""
 
 
 class CommandRejected(PenstockError):

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from penstock.arguments import PriceArguments
 from penstock.client import Client
+from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
 from penstock.followed import Item
 from penstock.models import (
     Adjustment,
@@ -132,6 +133,34 @@ class SyncClient:
     def record_usage(self, *, tenant: str, usage_id: str, model: str, **tokens: Any) -> None:
         """Report one provider call made outside Penstock; `tokens` as in `Client.record_usage`."""
         self._wait(self._client.record_usage(tenant=tenant, usage_id=usage_id, model=model, **tokens))
+
+    def post_message(self, content: str, *, tenant: str, user: str, **options: Any) -> PostedMessage:
+        """Say something to an agent; `options` as in `Client.post_message`."""
+        return self._wait(self._client.post_message(content, tenant=tenant, user=user, **options))
+
+    def answer(self, posted: PostedMessage, *, timeout_s: float | None = None) -> ConversationTurn:
+        """Wait for the agent's side of the turn that answers a message."""
+        return self._wait(self._client.answer(posted, timeout_s=timeout_s))
+
+    def conversation(self, conversation_id: str, *, tenant: str, user: str, turns: int = 100) -> Conversation:
+        """A conversation with its latest turns, as of now."""
+        return self._wait(self._client.conversation(conversation_id, tenant=tenant, user=user, turns=turns))
+
+    def conversations(self, tenant: str, user: str, limit: int = 50) -> Sequence[Conversation]:
+        """A user's conversations, the last used first."""
+        return self._wait(self._client.conversations(tenant, user, limit))
+
+    def content_of(self, turn: ConversationTurn) -> str:
+        """What one side said, fetched where it travels by reference."""
+        return self._wait(self._client.content_of(turn))
+
+    def delete_conversation(self, conversation_id: str, *, tenant: str, user: str) -> None:
+        """Forget a conversation."""
+        self._wait(self._client.delete_conversation(conversation_id, tenant=tenant, user=user))
+
+    def delete_user(self, tenant: str, user: str) -> int:
+        """Operator: forget every conversation of a user; returns how many there were."""
+        return self._wait(self._client.delete_user(tenant, user))
 
     def unresolved_calls(self, tenant: str | None = None) -> Sequence[UnresolvedCall]:
         """Calls that were started and never reported."""

@@ -1,1 +1,1 @@
-"""The stages (accounts, executions) and the exactly-once task they run in."""
+"""The stages (accounts, executions, conversations) and the exactly-once task they run in."""

@@ -1,4 +1,4 @@
-"""The streams process: both stages in one Faust app."""
+"""The streams process: all stages in one Faust app."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from penstock_schemas import topics
 from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
 from penstock_streams.accounts.wiring import accounts_stage
+from penstock_streams.conversations.wiring import conversations_stage
 from penstock_streams.executions.wiring import executions_stage
 from penstock_streams.kit import StreamsSettings, run_stages
 from penstock_streams.settings import StageSettings
 
 
 async def run() -> None:
-    """Run accounts and executions until SIGTERM; see `kit` for what a crash costs (nothing)."""
+    """Run accounts, executions and conversations until SIGTERM; see `kit` for what a crash costs (nothing)."""
     settings = StageSettings()
     url = ArtifactSettings().url or (state_folder() / "artifacts").absolute().as_uri()
+    artifacts = ArtifactStore(url)
     stages = (
-        accounts_stage(settings.policy(), ArtifactStore(url)),
+        accounts_stage(settings.policy(), artifacts),
         executions_stage(settings.lease_times(), settings.queues),
+        conversations_stage(settings.conversation_policy(), artifacts),
     )
     async with SchemaRegistry(RegistrySettings().url) as registry:
         codec = Codec(registry)

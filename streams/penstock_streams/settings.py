@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from penstock.settings import Settings
 from penstock_schemas.topics import DEFAULT_QUEUE
 from penstock_streams.accounts.policy import Policy
+from penstock_streams.conversations.policy import ConversationPolicy, Window
 from penstock_streams.executions.policy import LeaseTimes
 from penstock_streams.timing import SECOND_US
 
@@ -30,6 +31,11 @@ class StageSettings(Settings):
     """A lease lives this long after the last heartbeat that listed it."""
     claimed_within_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 86_400.0
     """An execution that no worker of its queue has claimed for this long fails as `not_claimed`."""
+
+    conversation_window: Window = Window()
+    """How much of a conversation an agent is told, as JSON: `{"turns": 10, "tokens": 16000, "bytes": 131072}`."""
+    conversation_windows: dict[str, Window] = Field(default_factory=dict)
+    """The same by agent, as JSON: `{"assistant": {"turns": 30}}`."""
 
     @field_validator("queues", mode="before")
     @classmethod
@@ -52,3 +58,6 @@ class StageSettings(Settings):
             hold_us=int(self.lease_hold_s * SECOND_US),
             claimed_within_us=int(self.claimed_within_s * SECOND_US),
         )
+
+    def conversation_policy(self) -> ConversationPolicy:
+        return ConversationPolicy(windows=self.conversation_windows, default_window=self.conversation_window)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from penstock_schemas.records import PayloadRef, RequestExecution, StartExecution
+from penstock_schemas.records import ContentRef, HistoryMessage, PayloadRef, RequestExecution, StartExecution
 from penstock_schemas.traces import TraceContext
 
 
@@ -16,6 +16,33 @@ class Ref(msgspec.Struct, frozen=True, array_like=True):
     sha256: str
     size: int
     uri: str
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """A HistoryMessage at rest."""
+
+    turn_number: int
+    role: str
+    said_at: int
+    content: str | None
+    content_ref: Ref | None
+
+    @classmethod
+    def of(cls, message: HistoryMessage) -> Said:
+        ref = message.content_ref
+        at_rest = Ref(ref.sha256, ref.size, ref.uri) if ref else None
+        return cls(message.turn_number, message.role, message.said_at, message.content, at_rest)
+
+    def message(self) -> HistoryMessage:
+        """As it travels."""
+        ref = self.content_ref
+        return HistoryMessage(
+            turn_number=self.turn_number,
+            role=self.role,  # type: ignore[arg-type]
+            said_at=self.said_at,
+            content=self.content,
+            content_ref=ContentRef(sha256=ref.sha256, size=ref.size, uri=ref.uri) if ref else None,
+        )
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -36,6 +63,9 @@ class Work(msgspec.Struct, frozen=True):
     metadata: dict[str, str]
     reserved_tokens: int | None = None
     """What all calls of all attempts may use; None is without limit."""
+    conversation_id: str | None = None
+    turn_number: int | None = None
+    history: tuple[Said, ...] = ()
     trace: TraceContext | None = None
     """The trace of the request; what a timer or a worker without tracing causes still belongs to it."""
 
@@ -63,6 +93,7 @@ class Work(msgspec.Struct, frozen=True):
         if self.input_ref is not None:
             ref = self.input_ref
             values["input_ref"] = PayloadRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
+        values["history"] = [said.message() for said in self.history]
         return values
 
     def identity(self) -> dict[str, Any]:
@@ -73,6 +104,8 @@ class Work(msgspec.Struct, frozen=True):
             "request_id": self.request_id,
             "user_id": self.user_id,
             "agent_type": self.agent_type,
+            "conversation_id": self.conversation_id,
+            "turn_number": self.turn_number,
         }
 
 
@@ -91,4 +124,7 @@ def _common(record: RequestExecution | StartExecution) -> dict[str, Any]:
         "queue": record.queue,
         "metadata": record.metadata,
         "reserved_tokens": getattr(record, "reserved_tokens", None),
+        "conversation_id": record.conversation_id,
+        "turn_number": record.turn_number,
+        "history": tuple(map(Said.of, record.history)),
     }

@@ -119,3 +119,27 @@ async def test_bytes_that_are_no_text_are_not_read_as_text(store):
 
 async def test_no_text_is_the_empty_text():
     assert await read_text(CarriedText(None, None), None) == ""
+
+
+SCOPE = "0a1b2c3d-0000-8000-8000-00000000000a"
+
+
+async def test_a_scope_keeps_its_own_copy_and_is_removed_with_nothing_else(tmp_path):
+    store = ArtifactStore(str(tmp_path))
+    common, scoped = await store.put(b"same"), await store.put(b"same", SCOPE)
+    assert scoped.uri.endswith(f"/conversations/{SCOPE}/{scoped.sha256}")
+    assert await store.get(scoped) == b"same"
+    await store.remove(SCOPE)
+    assert await store.get(common) == b"same"
+    with pytest.raises(NotFound):
+        await store.get(scoped)
+    await store.remove(SCOPE)  # there is nothing left, and nothing to say about it
+
+
+@pytest.mark.parametrize("path", ["conversations/../../etc", f"conversations/{SCOPE}/..", f"other/{SCOPE}"])
+async def test_a_reference_to_no_scope_of_ours_is_refused(tmp_path, path):
+    store = ArtifactStore(str(tmp_path))
+    ref = await store.put(b"mine", SCOPE)
+    foreign = ref.model_copy(update={"uri": ref.uri.replace(f"conversations/{SCOPE}", path)})
+    with pytest.raises(InvalidInput):
+        await store.get(foreign)

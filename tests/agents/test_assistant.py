@@ -1,11 +1,12 @@
 """`assistant`: offline, and with a provider that speaks OpenAI's protocol (a local server here)."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
-from penstock.agents import PermanentAgentError, ReservationUsedUp, RetryableAgentError
+from penstock.agents import PastMessage, PermanentAgentError, ReservationUsedUp, RetryableAgentError
 from penstock_consumers.agents.assistant import AssistantAgent
 from penstock_consumers.agents.metered import OutputBudgetSpent
 from penstock_consumers.agents.reading import word_statistics
@@ -145,3 +146,19 @@ async def test_with_all_output_tokens_used_up_nothing_more_is_called(by_hand, pr
     with pytest.raises(OutputBudgetSpent):
         await by_hand.run(AssistantAgent(), "Hello?", max_tokens=0)
     assert provider.asked == []
+
+
+async def test_in_a_conversation_it_remembers_what_the_user_said(by_hand):
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    past = (PastMessage(1, "user", "My cat is called Mikesch.", at), PastMessage(1, "assistant", "Noted.", at))
+    output = await by_hand.run(AssistantAgent(), "What is the cat called?", history=past, turn_number=2)
+    assert "Earlier you said\n- My cat is called Mikesch." in output
+    assert "Noted." not in output
+
+
+async def test_a_provider_is_told_both_sides_of_what_was_said(by_hand, provider):
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    past = (PastMessage(1, "user", "one", at), PastMessage(1, "assistant", "two", at))
+    await by_hand.run(AssistantAgent(), "three", history=past, turn_number=2)
+    sent = [(m["role"], m["content"]) for m in provider.asked[0]["messages"] if m["role"] != "system"]
+    assert sent == [("user", "one"), ("assistant", "two"), ("user", "three")]

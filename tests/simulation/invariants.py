@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
 from penstock_schemas.records.executions import TerminalEvent
-from penstock_schemas.topics import EXECUTIONS_EVENTS
+from penstock_schemas.topics import CONVERSATIONS_EVENTS, EXECUTIONS_EVENTS
 from penstock_streams.kit import Event, TimerDue
 from tests.simulation.log import Entry, Log, PartitionLog, ProducerFenced, Transaction
 from tests.simulation.scheduler import Scheduler
+from tests.simulation.talking import TurnMonitor
+from tests.simulation.violations import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
     from tests.simulation.run import Run
 
 Attempt = tuple[str, int]
-
-
-class Violation(BaseException):
-    """An invariant does not hold. Not an `Exception`: nothing in the code under test may catch it."""
-
-    def __init__(self, invariant: str, detail: str) -> None:
-        super().__init__(f"{invariant}: {detail}")
-        self.invariant = invariant
 
 
 class Monitor:
@@ -58,6 +52,7 @@ class Monitor:
         self._lost: set[Attempt] = set()
         self._died: dict[str, int] = {}
         self._consumed: set[tuple[str, int, int]] = set()
+        self.turns = TurnMonitor()
         self._see: dict[type[r.Record], Callable[[Any], None]] = {
             r.ExecutionAdmitted: self._admitted,
             r.ExecutionQueued: self._queued,
@@ -75,6 +70,10 @@ class Monitor:
             r.UsageCharged: self._charge,
             r.UsageQuarantined: self._charge,
             r.DeadLetter: self._dead_letter,
+            r.RequestExecution: self._requests,
+            r.CancelExecution: self._cancels,
+            r.FinishTurn: self.turns.finishes,
+            **dict.fromkeys(CONVERSATIONS_EVENTS.records, self.turns.sees),
         }
 
     # The log
@@ -93,9 +92,11 @@ class Monitor:
                 self.reported[usage.usage_id] = entry.at
             case r.CancelExecution() as cancel:
                 if cancel.tenant_id != "stranger":
-                    self.cancels.add(cancel.execution_id)
+                    self._cancels(cancel)
             case r.RequestExecution() as request:
-                self.requested[execution_id(request.tenant_id, request.request_id)] = request.tenant_id
+                self._requests(request)
+            case r.PostMessage() as message:
+                self.turns.posts(message)
 
     def committed(self, transaction: Transaction) -> None:
         """A transaction was decided. Lifecycle events are looked at first: topics of a batch have no order."""
@@ -107,6 +108,12 @@ class Monitor:
                 self._scheduler.note(transaction.owner, "commits", _short(record))
             if see := self._see.get(type(record)):
                 see(record)
+
+    def _requests(self, request: r.RequestExecution) -> None:
+        self.requested[execution_id(request.tenant_id, request.request_id)] = request.tenant_id
+
+    def _cancels(self, cancel: r.CancelExecution) -> None:
+        self.cancels.add(cancel.execution_id)
 
     def _answered(self, record: Any, answer: str, *excludes: str) -> None:
         answers = self.answers[record.execution_id]
@@ -289,7 +296,7 @@ class Monitor:
         for usage in self.reported:
             if usage not in self.counted:
                 return f"usage {usage} is neither charged nor quarantined"
-        return None
+        return self.turns.open_ends()
 
     def check_end(self) -> None:
         """Call it once nothing is open any more."""

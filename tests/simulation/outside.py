@@ -12,6 +12,7 @@ from penstock_schemas.topics import Topic
 from penstock_streams.kit.batch import Message
 from tests.simulation.log import EPOCH_US
 from tests.simulation.process import SECOND
+from tests.simulation.talking import talk
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -31,7 +32,7 @@ class Outside:
         shape, rng = self._world.shape, self._rng
         for tenant, concurrency in shape.limits.items():
             configure = r.ConfigureTenant(tenant_id=tenant, tier="free", concurrency=concurrency)
-            self._send(0, t.ACCOUNTS_COMMANDS, configure)
+            self.send(0, t.ACCOUNTS_COMMANDS, configure)
         last = shape.faults_s * 0.7
         for number in range(shape.executions):
             tenant = rng.choice(list(shape.limits))
@@ -44,32 +45,35 @@ class Outside:
                 max_attempts=rng.choice((1, 2, 3)),
             )
             at = rng.uniform(0.05, last)
-            self._send(at, t.ACCOUNTS_REQUESTS, request)
+            self.send(at, t.ACCOUNTS_REQUESTS, request)
             while rng.random() < shape.duplicates:
-                self._send(at + rng.choice((0.0, 5.0, 40.0)) * rng.random(), t.ACCOUNTS_REQUESTS, request)
+                self.send(at + rng.choice((0.0, 5.0, 40.0)) * rng.random(), t.ACCOUNTS_REQUESTS, request)
             if rng.random() < shape.duplicates / 4:
                 other = request.model_copy(update={"input": "something else"})
-                self._send(at + 1 + rng.random(), t.ACCOUNTS_REQUESTS, other)
+                self.send(at + 1 + rng.random(), t.ACCOUNTS_REQUESTS, other)
             if rng.random() < shape.cancelled:
                 cancel = r.CancelExecution(
                     tenant_id=rng.choice((tenant, tenant, tenant, "stranger")),
                     execution_id=execution_id(tenant, request.request_id),
                 )
-                self._send(max(0.0, at + rng.uniform(-1, 30)), t.ACCOUNTS_REQUESTS, cancel)
+                self.send(max(0.0, at + rng.uniform(-1, 30)), t.ACCOUNTS_REQUESTS, cancel)
         for number in range(rng.randint(0, 4)):
             tenant = rng.choice(list(shape.limits))
             usage = r.RecordUsage(
                 tenant_id=tenant, usage_id=f"outside{number}", model="gpt-4", input_tokens=1, output_tokens=1
             )
             at = rng.uniform(0, last)
-            self._send(at, t.ACCOUNTS_REQUESTS, usage)
+            self.send(at, t.ACCOUNTS_REQUESTS, usage)
             while rng.random() < shape.duplicates:
-                self._send(at + rng.uniform(0, 20), t.ACCOUNTS_REQUESTS, usage)
+                self.send(at + rng.uniform(0, 20), t.ACCOUNTS_REQUESTS, usage)
+        if shape.talkers:
+            talk(self._world, self)
         if shape.duplicates:
             for _ in range(int(shape.duplicates * 40)):
                 self._world.scheduler.at(int(rng.uniform(0, shape.faults_s) * SECOND), self._replay)
 
-    def _send(self, at_s: float, topic: Topic, record: r.Record) -> None:
+    def send(self, at_s: float, topic: Topic, record: r.Record) -> None:
+        """A record arrives at that time, or somewhere else."""
         self._world.scheduler.at(int(at_s * SECOND), self._arrive, (topic, record))
 
     def _arrive(self, what: tuple[Topic, r.Record]) -> None:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.simulation.invariants import Violation
 from tests.simulation.mutations import MUTATIONS, mutated
+from tests.simulation.violations import Violation
 from tests.simulation.world import MOST_STEPS, World
 
 TRACE_LINES = 60
@@ -41,12 +41,18 @@ class Outcome:
 
 
 def run_seed(
-    seed: int, mutation: str | None = None, *, traced: bool = False, most_steps: int = MOST_STEPS
+    seed: int,
+    mutation: str | None = None,
+    *,
+    traced: bool = False,
+    most_steps: int = MOST_STEPS,
+    talkers: int = 0,
 ) -> Outcome:
     """The world of `seed`, to its end or to the first violation. The same arguments give the same outcome."""
     violation = None
+    shape = (MUTATIONS[mutation].shape or {}) if mutation else {}
     with mutated(mutation):
-        world = World(seed, traced, MUTATIONS[mutation].shape if mutation else None)
+        world = World(seed, traced, {"talkers": talkers} | shape)
         try:
             world.run(most_steps)
         except Violation as exc:

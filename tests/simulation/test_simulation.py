@@ -6,9 +6,12 @@ import os
 import random
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from penstock_streams.conversations.decide import Conversations
+from penstock_streams.kit import Decision
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.replay import run_for, run_seed
 
@@ -23,6 +26,32 @@ def test_no_seed_of_the_fixed_set_violates_an_invariant(first: int) -> None:
     for seed in range(first, first + 10):
         outcome = run_seed(seed)
         assert outcome.violation is None, outcome.report()
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_no_turn_of_a_conversation_is_lost_or_doubled(first: int) -> None:
+    for seed in range(first, first + 10):
+        outcome = run_seed(seed, talkers=3)
+        assert outcome.violation is None, outcome.report()
+
+
+def test_without_remembered_messages_a_turn_is_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: a message that arrives twice is taken twice."""
+    post = Conversations._post
+
+    def forgetful(self: Conversations, rows: Any, message: Any, event: Any, now: int) -> Decision:
+        return post(self, _Forgetful(rows), message, event, now)
+
+    monkeypatch.setattr(Conversations, "_post", forgetful)
+    assert any(run_seed(seed, talkers=3).violation for seed in range(SEEDS_TO_CATCH))
+
+
+class _Forgetful:
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def get(self, key: str, row_type: Any) -> Any:
+        return None if key.startswith("answered/") else self._rows.get(key, row_type)
 
 
 def test_no_new_seed_violates_an_invariant(capsys: pytest.CaptureFixture[str]) -> None:

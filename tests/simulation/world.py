@@ -24,13 +24,15 @@ from penstock_streams.kit import Row, Stage
 from penstock_streams.kit.rows import RowDecoder
 from tests.kit.offline import MemoryRegistry
 from tests.simulation.groups import Group
-from tests.simulation.invariants import Monitor, Violation
+from tests.simulation.invariants import Monitor
 from tests.simulation.log import Log
 from tests.simulation.outside import Outside
 from tests.simulation.process import SECOND, Process
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.shape import draw_shape
 from tests.simulation.stages import StreamsProcess, stream_settings
+from tests.simulation.talking import conversations
+from tests.simulation.violations import Violation
 from tests.simulation.workers import WorkerProcess
 
 QUIET_WITHIN_S = 3_600
@@ -57,7 +59,8 @@ class World:
         self.shape = shape = replace(draw_shape(self.scheduler.rng), **given or {})
         self.scheduler.note(shape)
         self._ids = 0
-        stages = (_accounts(), executions_stage(LeaseTimes(), frozenset({t.DEFAULT_QUEUE})))
+        stages = [_accounts(), executions_stage(LeaseTimes(), frozenset({t.DEFAULT_QUEUE}))]
+        stages += [conversations()] if shape.talkers else []
         self.tasks = [(stage, number) for stage in stages for number in range(shape.partitions)]
         counts = dict.fromkeys([*t.TOPICS, *map(self.changelog, stages)], shape.partitions)
         self.log = Log(self.scheduler, _codec(), counts, self.trip_us)
@@ -234,7 +237,7 @@ def _accounts() -> Stage:
     return Stage(
         name="accounts",
         inputs=(t.ACCOUNTS_REQUESTS, t.ACCOUNTS_COMMANDS),
-        outputs=(t.ACCOUNTS_EVENTS, t.EXECUTIONS_EVENTS, t.EXECUTIONS_COMMANDS),
+        outputs=(t.ACCOUNTS_EVENTS, t.EXECUTIONS_EVENTS, t.EXECUTIONS_COMMANDS, t.CONVERSATIONS_COMMANDS),
         row_types=accounts_model.ROW_TYPES,
         decide=Accounts(Policy(default_tier=None)),
     )

@@ -159,3 +159,11 @@ class KilledWhileCalling:
             await asyncio.sleep(60)
             call.used(100, 10)
         return ""
+
+
+class Recalls:
+    """Returns what it was told of the conversation so far."""
+
+    async def run(self, context: AgentContext) -> str:
+        said = [f"{p.turn_number} {p.role} {p.content} {p.said_at.timestamp()}" for p in context.history]
+        return f"{context.conversation_id} {context.turn_number}: {', '.join(said)}"

@@ -12,7 +12,7 @@ from penstock.settings import ArtifactSettings, KafkaSettings
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_consumers.worker.worker import Worker
 from penstock_schemas import records as r
-from penstock_schemas.ids import derived_id, usage_id
+from penstock_schemas.ids import derived_id, payload_scope, usage_id
 from penstock_schemas.topics import EXECUTIONS_LEASES, MAX_INLINE_BYTES, dispatch_topic
 from penstock_services.topic_admin import kafka_admin
 from tests.worker.lease_authority import QUEUE, LeaseAuthority, exists, lease, until
@@ -34,6 +34,7 @@ async def test_a_granted_attempt_runs_and_its_result_comes_after_its_usage(autho
         status="completed",
         output="hello",
         last_seq=3,
+        used_tokens=30,
     )
     assert [p.seq for p in authority.all(r.ProgressRecord, execution)] == [1, 2, 3]
     (usage,) = authority.all(r.RecordUsage, execution)
@@ -268,3 +269,23 @@ async def open_dispatches(kafka: KafkaSettings) -> int:
         return sum([ends[p] - (await consumer.committed(p) or 0) for p in partitions])
     finally:
         await consumer.stop()
+
+
+async def test_a_turns_agent_is_given_what_was_said_before_inline_or_by_reference(
+    authority, start_worker, platform
+):
+    store = ArtifactStore(str(platform.artifacts))
+    scope = payload_scope("acme", "ann", "c1")
+    ref = await store.put(b"said at length", scope)
+    history = [
+        r.HistoryMessage(turn_number=1, role="user", said_at=1_000_000, content="said"),
+        r.HistoryMessage(
+            turn_number=1, role="assistant", said_at=2_000_000, content_ref=r.ContentRef(**ref.model_dump())
+        ),
+    ]
+    turn = {"user_id": "ann", "conversation_id": "c1", "turn_number": 2, "history": history}
+    async with start_worker():
+        told = (await authority.finished(await authority.dispatch("recalls", **turn))).output
+        large = await authority.finished(await authority.dispatch("returns-five-mebibytes", **turn))
+    assert told == "c1 2: 1 user said 1.0, 1 assistant said at length 2.0"
+    assert f"/conversations/{scope}/" in large.output_ref.uri, "it goes with its conversation"

@@ -1,8 +1,8 @@
 """A deterministic model that needs no provider: it reads its input and answers by extraction.
 
 It takes part in the same loop as a provider's model: it first calls the tools it is offered, then answers from
-their results and from the user's text. Its tokens are real counts of what it read and wrote; they are priced as
-the model whose name it is given, for demonstration.
+their results and from the user's text; in a conversation it repeats how each earlier message began. Its tokens are
+real counts of what it read and wrote; they are priced as the model whose name it is given, for demonstration.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pydantic_ai.usage import RequestUsage
 
 from penstock_consumers.agents.reading import summary
 from penstock_consumers.agents.tokens import first_tokens
-from penstock_consumers.agents.transcripts import counted, tool_results, user_text
+from penstock_consumers.agents.transcripts import counted, tool_results, user_texts
 
+BEGINNING_CHARS = 120
 TOOL_CALL_TOKENS = 64
 """With fewer tokens left it answers at once instead of calling tools first."""
 
@@ -34,15 +35,24 @@ async def _reply(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse
         ]
         response = ModelResponse(parts=calls)
     else:
-        answer = _answer(user_text(messages), results)
+        *earlier, text = user_texts(messages) or [""]
+        answer = _answer(text, results, earlier)
         response = ModelResponse([TextPart(answer if max_tokens is None else first_tokens(answer, max_tokens))])
     tokens_in, tokens_out = counted(messages, info.instructions, response)
     response.usage = RequestUsage(input_tokens=tokens_in, output_tokens=tokens_out)
     return response
 
 
-def _answer(text: str, results: dict[str, str]) -> str:
+def _answer(text: str, results: dict[str, str], earlier: list[str]) -> str:
     said = [f"- {sentence}" for sentence in summary(text)] or ["- (the input has no sentence)"]
+    remembered = [f"- {_beginning(before)}" for before in earlier]
+    if remembered:
+        said += ["\nEarlier you said", *remembered]
     return "\n".join(
         ["Summary", *said, *(f"\n{name.replace('_', ' ').capitalize()}\n{results[name]}" for name in results)]
     )
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= BEGINNING_CHARS else f"{line[:BEGINNING_CHARS]}…"

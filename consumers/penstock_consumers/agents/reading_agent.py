@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import AgentRunError
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-from penstock.agents import AgentContext, PermanentAgentError
+from penstock.agents import AgentContext, PastMessage, PermanentAgentError
 from penstock_consumers.agents import reading
 from penstock_consumers.agents.metered import MeteredModel
 from penstock_consumers.agents.provider import AssistantSettings, model_for
@@ -31,9 +32,16 @@ async def answer(context: AgentContext) -> str:
         )
     model = MeteredModel(model_for(name, settings), context, priced_as=name)
     try:
-        return (await _agent.run(context.input, deps=context, model=model)).output
+        earlier = [_as_model_message(past) for past in context.history]
+        return (await _agent.run(context.input, deps=context, model=model, message_history=earlier)).output
     except AgentRunError as exc:
         raise PermanentAgentError(f"the model did not come to an answer: {exc}") from exc
+
+
+def _as_model_message(past: PastMessage) -> ModelMessage:
+    if past.role == "user":
+        return ModelRequest([UserPromptPart(past.content, timestamp=past.said_at)])
+    return ModelResponse([TextPart(past.content)], timestamp=past.said_at)
 
 
 _agent = Agent(deps_type=AgentContext, instructions=INSTRUCTIONS)

@@ -44,15 +44,15 @@ def counted(
     return count_tokens(input_text(messages, instructions)), count_tokens(output_text(response))
 
 
-def user_text(messages: Sequence[ModelMessage]) -> str:
-    """What the user asked."""
-    return "\n".join(
+def user_texts(messages: Sequence[ModelMessage]) -> list[str]:
+    """What the user has said, oldest first; the last is what is to be answered."""
+    return [
         part.content
         for message in messages
         if isinstance(message, ModelRequest)
         for part in message.parts
         if isinstance(part, UserPromptPart) and isinstance(part.content, str)
-    )
+    ]
 
 
 def tool_results(messages: Sequence[ModelMessage]) -> dict[str, str]:

@@ -59,6 +59,8 @@ def _verdict(word: str, bound: Any, values: pa.Array) -> pa.Array | None:
         return pc.greater_equal(pc.utf8_length(values), bound)
     if word == "maxLength":
         return pc.less_equal(pc.utf8_length(values), bound)
+    if word == "enum":
+        return pc.is_in(values, value_set=pa.array(bound, values.type))
     if word == "pattern":
         distinct = values.dictionary_encode()  # a regular expression costs more than finding repeats
         return pc.match_substring_regex(distinct.dictionary, bound).take(distinct.indices)

@@ -14,7 +14,7 @@ from penstock_consumers.worker.observing import Observed
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
 from penstock_consumers.worker.wire import Ended, Reported
 from penstock_schemas import records as r
-from penstock_schemas.ids import derived_id, usage_id
+from penstock_schemas.ids import derived_id, payload_scope, usage_id
 from penstock_schemas.topics import ACCOUNTS_COMMANDS, EXECUTIONS_COMMANDS, EXECUTIONS_PROGRESS
 
 Status = Literal["completed", "failed", "timed_out", "cancelled", "handed_back"]
@@ -65,6 +65,7 @@ class Reporter:
         self._unacknowledged: set[Acknowledged] = set()
         self._last_seq = 0
         self._last_call_seq = 0
+        self._used_tokens = 0
         self._open_calls: set[int] = set()
 
     async def relay(self, reported: Reported) -> tuple[int, Acknowledged] | None:
@@ -82,6 +83,10 @@ class Reporter:
         except UnencodableRecord as exc:  # the agent's API never makes one
             raise ForeignReport(f"a slot reported a {reported.record_type} that cannot be sent: {exc}") from exc
         self._observed.report(record)
+        if isinstance(record, r.RecordUsage):
+            self._used_tokens += (
+                record.input_tokens + record.cache_read_tokens + record.cache_write_tokens + record.output_tokens
+            )
         self._unacknowledged.add(acknowledged)
         acknowledged.add_done_callback(self._unacknowledged.discard)
         return (record.call_seq, acknowledged) if isinstance(record, r.StartCall) else None
@@ -99,7 +104,7 @@ class Reporter:
         3. FinishAttempt is sent and acknowledged. A crash between the two leaves the result reported once.
         """
         try:
-            output = await carry_text(ended.output, self._store)
+            output = await carry_text(ended.output, self._store, self._scope)
         except (UsageError, Unreachable) as exc:
             output = CarriedText(None, None)
             retryable = isinstance(exc, Unreachable)
@@ -118,10 +123,19 @@ class Reporter:
             error_message=None if ended.error_type is None else cut(ended.error_message),
             retryable=ended.retryable,
             last_seq=self._last_seq,
+            used_tokens=self._used_tokens,
         )
         self._observed.finish(finish)
         await self.flush()
         await (await self._outbox.send(EXECUTIONS_COMMANDS, finish, trace=self._observed.trace))
+
+    @property
+    def _scope(self) -> str | None:
+        """The folder of the conversation in the artifact store, where the run is a turn of one."""
+        dispatch = self._dispatch
+        if dispatch.conversation_id is None or dispatch.user_id is None:
+            return None
+        return payload_scope(dispatch.tenant_id, dispatch.user_id, dispatch.conversation_id)
 
     @property
     def _identity(self) -> tuple[str, int]:

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from penstock.artifacts import ArtifactStore, CarriedText, read_text
 from penstock.errors import AgentError, PenstockError, Unreachable
@@ -16,7 +16,7 @@ from penstock_consumers.worker.outbox import Acknowledged
 from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_consumers.worker.reporter import Reporter, Status
 from penstock_consumers.worker.slots import Slot, SlotDied
-from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Start
+from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Past, Start
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 from penstock_schemas.traces import TraceContext
@@ -26,6 +26,13 @@ Reason = Literal["lease lost", "timed_out", "cancelled", "handed_back"]
 
 CANCEL_GRACE_S = 1.0
 """How long a cancelled agent has, from when it is told, to report what it used and return."""
+
+
+class Told(NamedTuple):
+    """What the agent is given, fetched from wherever it was."""
+
+    text: str
+    history: tuple[Past, ...]
 
 
 class Run:
@@ -120,7 +127,7 @@ class Run:
         preparing = asyncio.ensure_future(self._prepare())
         self._abort = preparing.cancel
         try:
-            text, slot = await preparing
+            told, slot = await preparing
         except asyncio.CancelledError:
             if self._reason is None:
                 raise
@@ -131,7 +138,7 @@ class Run:
         if self._reason is not None:
             slot.kill()
         try:
-            return await self._drive(slot, text)
+            return await self._drive(slot, told)
         except SlotDied as exc:
             return _failure(exc, retryable=True)
         except AgentError as exc:
@@ -141,18 +148,27 @@ class Run:
             slot.kill()
             raise
 
-    async def _prepare(self) -> tuple[str, Slot]:
+    async def _prepare(self) -> tuple[Told, Slot]:
         text = await read_text(CarriedText(self._dispatch.input, self._dispatch.input_ref), self._store)
-        return text, await self._pool.take()
+        history = [
+            Past(
+                said.turn_number,
+                said.role,
+                await read_text(CarriedText(said.content, said.content_ref), self._store),
+                said.said_at,
+            )
+            for said in self._dispatch.history
+        ]
+        return Told(text, tuple(history)), await self._pool.take()
 
-    async def _drive(self, slot: Slot, text: str) -> Ended:
+    async def _drive(self, slot: Slot, told: Told) -> Ended:
         dispatch = self._dispatch
         start = Start(
             execution_id=dispatch.execution_id,
             epoch=dispatch.epoch,
             tenant_id=dispatch.tenant_id,
             agent_type=dispatch.agent_type,
-            input=text,
+            input=told.text,
             user_id=dispatch.user_id,
             model=dispatch.model,
             max_tokens=dispatch.max_tokens,
@@ -160,6 +176,9 @@ class Run:
             metadata=dispatch.metadata,
             workspace=str(self._workspace),
             deadline_s=self._leases.deadline_s(self.key) or boottime_s(),
+            conversation_id=dispatch.conversation_id,
+            turn_number=dispatch.turn_number,
+            history=told.history,
             trace=self._trace,
         )
         slot.send(start)

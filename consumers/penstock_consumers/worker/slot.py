@@ -16,8 +16,9 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from penstock.agents import AgentCatalog, AgentContext, Attempt, Reportable, load_agents
+from penstock.agents import AgentCatalog, AgentContext, Attempt, PastMessage, Reportable, load_agents
 from penstock.errors import AgentError, RetryableAgentError
+from penstock.models import moment_of
 from penstock_consumers.worker.guard import Guard, die
 from penstock_consumers.worker.sessions import kill_session
 from penstock_consumers.worker.wire import (
@@ -88,6 +89,12 @@ class Slot:
             max_tokens=start.max_tokens,
             reserved_tokens=start.reserved_tokens,
             metadata=start.metadata,
+            conversation_id=start.conversation_id,
+            turn_number=start.turn_number,
+            history=tuple(
+                PastMessage(past.turn_number, past.role, past.content, moment_of(past.said_at))
+                for past in start.history
+            ),
         )
         context = self._guard.context = AgentContext(attempt, Path(start.workspace), self._report)
         try:

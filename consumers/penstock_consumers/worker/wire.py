@@ -18,6 +18,16 @@ class FrameTooLong(ValueError):
     """A message above `MAX_FRAME_BYTES`, or bytes that are no message at all."""
 
 
+class Past(msgspec.Struct, frozen=True, array_like=True):
+    """One side of an earlier turn of the conversation."""
+
+    turn_number: int
+    role: str
+    content: str
+    said_at: int
+    """Microseconds."""
+
+
 class Start(msgspec.Struct, frozen=True, tag=True):
     """To a slot: run this attempt."""
 
@@ -34,6 +44,9 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     workspace: str
     deadline_s: float
     """CLOCK_BOOTTIME at which the slot kills itself unless it hears of a later one."""
+    conversation_id: str | None = None
+    turn_number: int | None = None
+    history: tuple[Past, ...] = ()
     trace: TraceContext | None = None
     """The run's own span: what the agent records is below it."""
 

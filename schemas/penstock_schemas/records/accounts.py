@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock_schemas.records.base import Epoch, Id, Int32, Int64, Micros, Name, PayloadRef, Record
+from penstock_schemas.records.base import Epoch, HistoryMessage, Id, Int32, Int64, Micros, Name, PayloadRef, Record
 
 NAMESPACE_V1 = "penstock.accounts.v1"
 
@@ -34,6 +34,10 @@ class RequestExecution(Record):
     metadata: dict[str, str] = Field(default_factory=dict)
     reserve_tokens: Int64 | None = None
     """Tokens of all kinds to reserve for all calls and attempts; null reserves for one call."""
+    conversation_id: str | None = None
+    """Set by conversations, as are the two below: the turn this answers, and what was said before it."""
+    turn_number: Int64 | None = None
+    history: list[HistoryMessage] = Field(default_factory=list)
 
 
 class CancelExecution(Record):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,22 @@ class PayloadRef(BaseModel):
     size: Annotated[int, Field(ge=0, lt=1 << 63)]
     """Bytes."""
     uri: str
+
+
+class ContentRef(PayloadRef):
+    """What one side of a conversation's turn says, kept in the artifact store in its conversation's folder."""
+
+
+class HistoryMessage(BaseModel):
+    """One side of an earlier turn, as an agent sees it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    turn_number: Int64
+    role: Literal["user", "assistant"]
+    said_at: Micros
+    content: str | None = None
+    content_ref: ContentRef | None = None
 
 
 class Record(BaseModel):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock_schemas.records.base import Epoch, Id, Int32, Int64, Micros, PayloadRef, Record
+from penstock_schemas.records.base import Epoch, HistoryMessage, Id, Int32, Int64, Micros, PayloadRef, Record
 
 NAMESPACE_V1 = "penstock.executions.v1"
 
@@ -35,6 +35,10 @@ class Work(ExecutionRecord):
     metadata: dict[str, str] = Field(default_factory=dict)
     reserved_tokens: Int64 | None = None
     """What all calls of all attempts together may use, of all kinds; null is without limit."""
+    conversation_id: str | None = None
+    turn_number: Int64 | None = None
+    history: list[HistoryMessage] = Field(default_factory=list)
+    """The conversation's latest turns, oldest first."""
 
 
 class StartExecution(Work):
@@ -99,6 +103,8 @@ class FinishAttempt(ExecutionRecord):
     error_message: str | None = None
     retryable: bool = False
     last_seq: Int64
+    used_tokens: Int64 | None = None
+    """Tokens of all kinds that this attempt reported; null where the worker does not count them."""
 
 
 class LifecycleEvent(ExecutionRecord):
@@ -107,6 +113,9 @@ class LifecycleEvent(ExecutionRecord):
     request_id: Id
     user_id: str | None = None
     agent_type: str
+    conversation_id: str | None = None
+    """The conversation whose turn it is."""
+    turn_number: Int64 | None = None
 
 
 class ExecutionAdmitted(LifecycleEvent):

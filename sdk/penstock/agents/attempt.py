@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PastMessage:
+    """What one side said in an earlier turn of the conversation."""
+
+    turn_number: int
+    role: str
+    """`user` or `assistant`."""
+    content: str
+    said_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +34,7 @@ class Attempt:
     reserved_tokens: int | None = None
     """What all calls of all attempts may use together, of all kinds; None for no ceiling."""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    conversation_id: str | None = None
+    turn_number: int | None = None
+    """Number of the turn this run answers, from 1."""
+    history: Sequence[PastMessage] = ()

@@ -49,6 +49,11 @@ class AgentContext:
         """The model the request asks for; None leaves it to the agent."""
         self.max_tokens = attempt.max_tokens
         self.metadata = attempt.metadata
+        self.conversation_id = attempt.conversation_id
+        """The conversation this run is a turn of; None where it is of none."""
+        self.turn_number = attempt.turn_number
+        self.history = attempt.history
+        """The conversation's latest turns, oldest first, as far as the operator's window for the agent goes."""
         self._workspace = workspace
         self._report = report
         self._seq = 0

@@ -9,8 +9,8 @@ from penstock.artifacts import MAX_PAYLOAD_BYTES
 from penstock.errors import InvalidInput
 
 
-def input_text(given: str) -> str:
-    """The text that `--input` means.
+def input_text(given: str, option: str = "--input") -> str:
+    """The text that `--input`, or another argument named `option`, means.
 
     Raises:
         InvalidInput: no such file, too large, or not UTF-8.
@@ -18,24 +18,24 @@ def input_text(given: str) -> str:
     if given == "-":
         name, content = "standard input", sys.stdin.buffer.read(MAX_PAYLOAD_BYTES + 1)
     elif given.startswith("@"):
-        name, content = given[1:], _file_content(Path(given[1:]))
+        name, content = given[1:], _file_content(Path(given[1:]), option)
     else:
         return given
     if len(content) > MAX_PAYLOAD_BYTES:
-        raise InvalidInput(f"--input: {name} is above {MAX_PAYLOAD_BYTES} bytes")
+        raise InvalidInput(f"{option}: {name} is above {MAX_PAYLOAD_BYTES} bytes")
     try:
         return content.decode()
     except UnicodeDecodeError as exc:
         at = f"byte 0x{content[exc.start]:02x} at position {exc.start}"
-        raise InvalidInput(f"--input: {name} is not UTF-8 text ({at})") from exc
+        raise InvalidInput(f"{option}: {name} is not UTF-8 text ({at})") from exc
 
 
-def _file_content(path: Path) -> bytes:
+def _file_content(path: Path, option: str) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MAX_PAYLOAD_BYTES + 1)
     except OSError as exc:
         raise InvalidInput(
-            f"--input: {path} cannot be read: {exc.strerror}; a text that begins with @ "
-            "goes through standard input: --input -"
+            f"{option}: {path} cannot be read: {exc.strerror}; a text that begins with @ "
+            f"goes through standard input: {option} -"
         ) from exc

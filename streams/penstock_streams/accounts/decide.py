@@ -48,6 +48,7 @@ from penstock_streams.accounts.validation import (
 )
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
 from penstock_streams.timing import month_start_us, period_of
+from penstock_streams.turn_ends import turn_ended
 from penstock_streams.work import Work
 
 
@@ -239,12 +240,14 @@ def _rejected(
         request_id=request.request_id,
         user_id=request.user_id,
         agent_type=request.agent_type[:128],
+        conversation_id=request.conversation_id,
+        turn_number=request.turn_number,
         reason=problem.reason,
         detail=problem.detail,
     )
     return Decision(
         puts={key: m.Answer(request.tenant_id, digest, "rejected")},
-        outputs=[Output(topics.EXECUTIONS_EVENTS, rejected)],
+        outputs=[Output(topics.EXECUTIONS_EVENTS, rejected), *turn_ended(rejected)],
         timers=[Timer(key, received_us + ANSWERS_KEPT_US)],
     )
 
@@ -258,7 +261,11 @@ def _refused(request: r.RequestExecution, execution_id: str) -> Decision:
         reason="duplicate_mismatch",
         detail="this request_id was already used for a request with another body",
     )
-    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused)])
+    rejected = r.ExecutionRejected(
+        **refused.model_dump(include={"tenant_id", "execution_id", "request_id", "reason", "detail"}),
+        **request.model_dump(include={"user_id", "agent_type", "conversation_id", "turn_number"}),
+    )
+    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused), *turn_ended(rejected)])
 
 
 def _not_cancelled(cancel: r.CancelExecution, reason: str, detail: str) -> Decision:

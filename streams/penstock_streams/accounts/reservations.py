@@ -60,6 +60,10 @@ class Wanted:
 def wanted_by(request: r.RequestExecution) -> Wanted:
     """From what the request says of itself."""
     size = request.input_ref.size if request.input_ref else len((request.input or "").encode())
+    size += sum(
+        said.content_ref.size if said.content_ref else len((said.content or "").encode())
+        for said in request.history
+    )
     output = request.max_tokens or DEFAULT_OUTPUT_TOKENS
     if request.reserve_tokens is None:
         return Wanted(size + OVERHEAD_TOKENS, output)

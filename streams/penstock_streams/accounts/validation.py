@@ -83,5 +83,6 @@ def request_digest(request: RequestExecution) -> str:
         request.queue,
         *(() if request.reserve_tokens is None else (request.reserve_tokens,)),
         sorted(request.metadata.items()),
+        *(() if request.conversation_id is None else (request.conversation_id, request.turn_number)),
     )
     return sha256(msgspec.msgpack.encode(asked)).hexdigest()

@@ -30,7 +30,12 @@ def accounts_stage(policy: Policy, artifacts: ArtifactStore) -> Stage:
     return Stage(
         name="accounts",
         inputs=(topics.ACCOUNTS_REQUESTS, topics.ACCOUNTS_COMMANDS),
-        outputs=(topics.ACCOUNTS_EVENTS, topics.EXECUTIONS_EVENTS, topics.EXECUTIONS_COMMANDS),
+        outputs=(
+            topics.ACCOUNTS_EVENTS,
+            topics.EXECUTIONS_EVENTS,
+            topics.EXECUTIONS_COMMANDS,
+            topics.CONVERSATIONS_COMMANDS,
+        ),
         row_types=ROW_TYPES,
         decide=Accounts(policy),
         prepare={RequestExecution: move_large_input},

@@ -24,6 +24,7 @@ from penstock_streams.executions import model as m
 from penstock_streams.executions.policy import LeaseTimes
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
 from penstock_streams.timing import SECOND_US
+from penstock_streams.turn_ends import turn_ended
 from penstock_streams.work import Work
 
 replace = msgspec.structs.replace
@@ -171,10 +172,10 @@ class Executions:
         match finish.status:
             case "completed":
                 completed = r.ExecutionCompleted(**ending, output=finish.output, output_ref=finish.output_ref)
-                self._end(execution, completed, "completed", now, decision)
+                self._end(execution, completed, "completed", now, decision, finish.used_tokens)
             case "timed_out":
                 timed_out = r.ExecutionTimedOut(**ending, timeout_s=work.timeout_s)
-                self._end(execution, timed_out, "timed_out", now, decision)
+                self._end(execution, timed_out, "timed_out", now, decision, finish.used_tokens)
             case "handed_back":
                 execution = replace(execution, attempts=execution.attempts - 1)
                 decision.outputs.append(answers.lost(execution, finish.execution_id, "handed_back"))
@@ -195,7 +196,7 @@ class Executions:
                     self._retry_later(execution, finish.execution_id, now, decision)
                 else:
                     final = r.ExecutionFailed(**ending, error_type=error_type, error_message=message)
-                    self._end(execution, final, "failed", now, decision)
+                    self._end(execution, final, "failed", now, decision, finish.used_tokens)
         return decision
 
     # Timers
@@ -311,9 +312,16 @@ class Executions:
         self._end(execution, cancelled, "cancelled", now, decision)
 
     def _end(
-        self, execution: m.Execution, event: TerminalEvent, status: str, now: int, decision: Decision
+        self,
+        execution: m.Execution,
+        event: TerminalEvent,
+        status: str,
+        now: int,
+        decision: Decision,
+        used_tokens: int | None = None,
     ) -> None:
-        """The one terminal state: tell followers, let accounts settle, forget the work, remember the end."""
+        """The one terminal state: tell followers and the conversation, let accounts settle, forget the work,
+        remember the end."""
         key = m.execution_key(event.execution_id)
         settle = r.SettleExecution(
             tenant_id=event.tenant_id,
@@ -322,6 +330,7 @@ class Executions:
             accepted_epoch=event.epoch if status == "completed" else None,
         )
         decision.outputs += [Output(topics.EXECUTIONS_EVENTS, event), Output(topics.ACCOUNTS_COMMANDS, settle)]
+        decision.outputs += turn_ended(event, used_tokens=used_tokens)
         decision.puts[key] = replace(execution, state="ended")
         decision.deletes.append(m.assignment_key(event.execution_id))
         decision.timers += [

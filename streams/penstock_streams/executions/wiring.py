@@ -17,7 +17,13 @@ def executions_stage(times: LeaseTimes, queues: frozenset[str]) -> Stage:
     return Stage(
         name="executions",
         inputs=(topics.EXECUTIONS_COMMANDS,),
-        outputs=(topics.EXECUTIONS_EVENTS, topics.EXECUTIONS_LEASES, topics.ACCOUNTS_COMMANDS, *dispatch),
+        outputs=(
+            topics.EXECUTIONS_EVENTS,
+            topics.EXECUTIONS_LEASES,
+            topics.ACCOUNTS_COMMANDS,
+            topics.CONVERSATIONS_COMMANDS,
+            *dispatch,
+        ),
         row_types=ROW_TYPES,
         decide=traced(Executions(times)),
         grace_s=times.hold_us / SECOND_US,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from penstock_schemas import records as r
-from penstock_schemas.ids import derived_id, execution_id
+from penstock_schemas.ids import conversation_id, derived_id, execution_id
 
 EVENTS = "penstock.executions.events.v1"
 PROGRESS = "penstock.executions.progress.v1"
 ACCOUNTS = "penstock.accounts.events.v1"
+CONVERSATIONS = "penstock.conversations.events.v1"
 LETTERS = "penstock.dead-letters.v1"
 
 
@@ -63,3 +64,33 @@ def life_of(tenant: str, request: str, *, ending: str = "completed") -> list[r.R
             detail="another body",
         ),
     ]
+
+
+def conversation_of(tenant: str, execution: str) -> list[r.Record]:
+    """A conversation of one answered turn and one that failed. The same events each time, as in a replay."""
+    said = {"tenant_id": tenant, "user_id": "ann", "conversation_id": conversation_id(tenant, "ann", "m1")}
+    first: dict[str, Any] = {**said, "agent_type": "echo", "message_id": "m1", "execution_id": execution}
+    second: dict[str, Any] = {**said, "agent_type": "echo", "message_id": "m2", "execution_id": "failed"}
+    at = {"said_at": 1_790_000_000_000_000}
+    events: list[r.Record] = [
+        r.ConversationStarted(**said, agent_type="echo", title="hello", metadata={"channel": "web"}),
+        r.TurnStarted(**first, turn_number=1),
+        r.TurnAppended(**first, **at, turn_number=1, role="user", content="hello", total_tokens=20),
+        r.TurnAppended(
+            **first, **at, turn_number=1, role="assistant", content="hi", used_tokens=20, total_tokens=20
+        ),
+        r.TurnStarted(**second, turn_number=2),
+        r.TurnFailed(
+            **second,
+            **at,
+            turn_number=2,
+            status="failed",
+            error_type="Boom",
+            error_message="it broke",
+            content="and?",
+            used_tokens=10,
+            total_tokens=30,
+        ),
+    ]
+    ids = (derived_id("conversation event", tenant, n) for n in range(len(events)))
+    return [event.model_copy(update={"event_id": each}) for event, each in zip(events, ids, strict=True)]

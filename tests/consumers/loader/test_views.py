@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 from tests.consumers.loader.conftest import Kafka, RunLoader, until
-from tests.consumers.loader.samples import ACCOUNTS, EVENTS, PROGRESS, charged, life_of
+from tests.consumers.loader.samples import (
+    ACCOUNTS,
+    CONVERSATIONS,
+    EVENTS,
+    PROGRESS,
+    charged,
+    conversation_of,
+    life_of,
+)
 
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
@@ -95,8 +103,16 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
         ),
         topic=ACCOUNTS,
     )
+    await kafka.produce(*conversation_of(acme, execution_id(acme, "completed")), topic=CONVERSATIONS)
     await kafka.produce_raw(b"nonsense", topic=ACCOUNTS)
-    tables = ("executions_events", "executions_progress", "accounts_events", "ledger", "usage_quarantine")
+    tables = (
+        "conversations_events",
+        "executions_events",
+        "executions_progress",
+        "accounts_events",
+        "ledger",
+        "usage_quarantine",
+    )
     there = " AND ".join(f"(SELECT count() FROM {table} WHERE tenant_id = 'acme') > 0" for table in tables)
     async with run_loader():
         await until(
@@ -170,3 +186,65 @@ async def test_attempts_say_how_each_one_ended(loaded: Any) -> None:
         "failed": [lost, (2, "failed", "w2", None, "Boom", None, True)],
         "timed_out": [lost, (2, "timed_out", "w2", None, None, None, True)],
     }
+
+
+async def test_a_deleted_conversation_stays_away_whatever_is_loaded_after(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any
+) -> None:
+    life = conversation_of("forgetful", "e")
+    said = {name: getattr(life[0], name) for name in ("tenant_id", "user_id", "conversation_id")}
+    deleted = r.ConversationDeleted(**said, turn_count=1, cause="conversation")
+    await kafka.produce(*life, deleted, *life, topic=CONVERSATIONS)  # as a replay of the log would load it
+    there = "SELECT uniqExact(kafka_offset) FROM conversations_events WHERE tenant_id = 'forgetful'"
+    async with run_loader():
+        await until(lambda: clickhouse_client.command(there) >= len(life) + 1)
+        await until(
+            lambda: (
+                clickhouse_client.command(
+                    "SELECT count() FROM conversations_events FINAL WHERE tenant_id = 'forgetful'"
+                )
+                == len(life) + 1
+            )
+        )
+    for view in ("v_conversations", "v_conversation_turns"):
+        assert clickhouse_client.command(f"SELECT count() FROM {view} WHERE tenant_id = 'forgetful'") == 0
+
+
+async def test_a_conversation_counts_each_turn_once_however_often_it_was_loaded(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any
+) -> None:
+    life = conversation_of("counted", "e")
+    await kafka.produce(*life, *life, topic=CONVERSATIONS)
+    query = """
+        SELECT turn_count, failed_turns, total_tokens, running, title, metadata FROM v_conversations
+        WHERE tenant_id = 'counted'
+    """
+    there = (
+        "SELECT max(kafka_offset) - min(kafka_offset) + 1 FROM conversations_events WHERE tenant_id = 'counted'"
+    )
+    async with run_loader():
+        await until(lambda: clickhouse_client.command(there) >= len(life))
+        await until(lambda: clickhouse_client.query(query).result_rows[0][3] == 0)
+    assert clickhouse_client.query(query).result_rows == [(1, 1, 30, 0, "hello", {"channel": "web"})]
+    turns = "SELECT turn_number, role, status, content FROM v_conversation_turns WHERE tenant_id = 'counted'"
+    assert sorted(clickhouse_client.query(turns).result_rows) == [
+        (1, "assistant", "appended", "hi"),
+        (1, "user", "appended", "hello"),
+        (2, "user", "failed", "and?"),
+    ]
+
+
+async def test_a_users_list_of_conversations_reads_nobody_elses(database: Any, clickhouse_client: Any) -> None:
+    clickhouse_client.command("""
+        INSERT INTO conversations_events (tenant_id, user_id, conversation_id, event_id, record_type, turn_number)
+        SELECT 'acme', concat('user-', toString(number % 2000)), toString(intDiv(number, 20000)), toString(number),
+            'TurnAppended', 1
+        FROM numbers(1000000)
+    """)
+    plan = clickhouse_client.query("""
+        EXPLAIN ESTIMATE SELECT conversation_id FROM v_conversations
+        WHERE tenant_id = 'acme' AND user_id = 'user-7' ORDER BY last_activity_at DESC LIMIT 20
+    """)
+    (estimate,) = plan.named_results()
+    assert estimate["table"] == "conversations_events"
+    assert estimate["rows"] <= 3 * 8192, "a few granules of a million rows"
