@@ -10,6 +10,7 @@ pytest_plugins = ["tests.fixtures.kafka", "tests.fixtures.clickhouse", "tests.fi
 E2E = Path(__file__).parent / "e2e"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where processes share the tests, a file stays in one, and so does all that asks the one whole stack."""
     for item in items:
