@@ -45,6 +45,13 @@ def switch_off(guard: str) -> None:
             raise ValueError(f"no guard {guard!r}; there are: {', '.join(GUARDS)}")
 
 
+def swap(owner: Any, name: str, instead: Any) -> Any:
+    """Put `instead` in the place of an attribute that must be there; returns what was."""
+    before = getattr(owner, name)
+    setattr(owner, name, instead)
+    return before
+
+
 def _nothing_expires() -> None:
     """A lease lives for ever, so nobody notices that its worker died."""
     from penstock_streams.executions.decide import Executions
@@ -53,7 +60,7 @@ def _nothing_expires() -> None:
     def expire(self: Executions, rows: Any, worker_id: str, now: int) -> Decision:
         return Decision()
 
-    Executions._expire = expire  # type: ignore[method-assign]
+    swap(Executions, "_expire", expire)
 
 
 def _whoever_finishes_first_or_later() -> None:
@@ -89,7 +96,8 @@ def _whoever_finishes_first_or_later() -> None:
         end_guarded(self, execution, event, status, now, decision)
         decision.deletes.remove(m.assignment_key(event.execution_id))  # another result may still come
 
-    Executions._finish, Executions._end = finish, end  # type: ignore[method-assign]
+    swap(Executions, "_finish", finish)
+    swap(Executions, "_end", end)
 
 
 def _workers_keep_expired_leases() -> None:
@@ -99,7 +107,7 @@ def _workers_keep_expired_leases() -> None:
     def lose_nothing(self: Attempts) -> None:
         return None
 
-    Attempts.lose_expired = lose_nothing  # type: ignore[method-assign]
+    swap(Attempts, "lose_expired", lose_nothing)
 
 
 def _stores_are_trusted() -> None:
@@ -109,7 +117,7 @@ def _stores_are_trusted() -> None:
     async def no_catch_up(*_: object, **__: object) -> int:
         return 0
 
-    setattr(runner, "catch_up", no_catch_up)  # noqa: B010
+    swap(runner, "catch_up", no_catch_up)
 
 
 def _every_process_its_own_transactional_id() -> None:
@@ -122,7 +130,7 @@ def _every_process_its_own_transactional_id() -> None:
         self._options["transactional_id"] = f"{self.transactional_id}-{os.getpid()}"
         await start(self)
 
-    TransactionalProducer.start = unfenced  # type: ignore[method-assign]
+    swap(TransactionalProducer, "start", unfenced)
 
 
 def _offsets_first() -> None:
@@ -135,7 +143,7 @@ def _offsets_first() -> None:
         await consumer.commit(batch.next_offsets)
         await load_guarded(self, batch, consumer, producer)
 
-    Loader._load = load  # type: ignore[method-assign]
+    swap(Loader, "_load", load)
 
 
 def _each_process_its_own_time() -> None:
@@ -145,22 +153,23 @@ def _each_process_its_own_time() -> None:
     def stamped(self: BrokerClock, *_: int) -> None:
         return None
 
-    BrokerClock.stamped = stamped  # type: ignore[method-assign]
+    swap(BrokerClock, "stamped", stamped)
 
 
 def _any_time_is_credible() -> None:
     """A call is billed in the month in which its worker says that it happened."""
     from penstock_streams.accounts import charging
-    from penstock_streams.timing import period_of
 
-    def accounting_period(occurred_us: int, received_us: int) -> str:
-        return period_of(occurred_us)
+    def accounted_at_us(occurred_us: int, received_us: int) -> int:
+        return occurred_us
 
-    charging.accounting_period = accounting_period
+    swap(charging, "accounted_at_us", accounted_at_us)
 
 
 def _a_full_disk_fails_for_good() -> None:
     """A full disk is the execution's failure, not its worker's."""
+    import msgspec
+
     from penstock_consumers.worker.run import Run
     from penstock_consumers.worker.slot import WorkerDiskFull
 
@@ -168,10 +177,10 @@ def _a_full_disk_fails_for_good() -> None:
 
     def judged(self: Run, ended: Any) -> Any:
         if ended.error_type == WorkerDiskFull.__name__:
-            ended.retryable = False
+            ended = msgspec.structs.replace(ended, retryable=False)
         return judged_guarded(self, ended)
 
-    Run._judged = judged  # type: ignore[method-assign]
+    swap(Run, "_judged", judged)
 
 
 def main() -> None:
