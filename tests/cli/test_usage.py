@@ -38,6 +38,7 @@ def test_help_is_one_screen_in_groups():
         "Runs",
         "Money",
         "Processes",
+        "Conversations",
         "Operate",
     ]
     assert len(done.stdout.splitlines()) < 60
