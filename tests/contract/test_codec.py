@@ -29,6 +29,7 @@ NARROWER: dict[str, st.SearchStrategy[Any]] = {
     "fraction": st.floats(0, 1),
     "sha256": st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     "agent_type": NAMES,
+    "role": st.sampled_from(["user", "assistant"]),
 }
 """Fields to which the models give a narrower range than Avro's type."""
 

@@ -87,6 +87,9 @@ async def test_a_request_lands_on_its_tenants_partition_with_everything_asked_fo
         "reserve_tokens": None,
         "queue": "agents-default",
         "metadata": {"team": "blue"},
+        "conversation_id": None,
+        "turn_number": None,
+        "history": [],
     }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from penstock.settings import KafkaSettings
 from penstock_schemas.topics import DEAD_LETTERS, MAX_RECORD_BYTES
@@ -21,6 +23,7 @@ RECORD_OVERHEAD_BYTES = 512
 """Batch and record framing around one record's key, value and headers; generous."""
 MOST_DEAD_LETTER_BYTES = 4 * KEPT_BYTES
 MOST_REPLICAS = 3
+TOPICS_KNOWN_WITHIN_S = 10.0
 ABORT_SCAN_CONFIG = "transaction.abort.timed.out.transaction.cleanup.interval.ms"
 
 
@@ -113,8 +116,17 @@ async def _create_changelog(
 
 
 async def _message_limits(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
-    found = await _configs(admin, ConfigResourceType.TOPIC, topics, "max.message.bytes")
-    return {name: int(value) for name, value in found.items()}
+    """`max.message.bytes` by topic; a broker may not know yet what was created a moment ago."""
+    give_up_at_s = time.monotonic() + TOPICS_KNOWN_WITHIN_S
+    while True:
+        try:
+            found = await _configs(admin, ConfigResourceType.TOPIC, topics, "max.message.bytes")
+        except UnknownTopicOrPartitionError:
+            if time.monotonic() > give_up_at_s:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            return {name: int(value) for name, value in found.items()}
 
 
 async def _abort_scan_s(admin: AIOKafkaAdminClient, brokers: list[int]) -> float:
@@ -131,7 +143,10 @@ async def _configs(
     for response in await admin.describe_configs([ConfigResource(kind, name, {config: None}) for name in names]):
         for code, message, _, name, entries in response.resources:
             if code != 0:
-                error = for_code(code).__name__
-                raise KafkaError(f"{config} of {kind.name.lower()} {name} could not be read: {error}: {message}")
+                error = for_code(code)
+                kept = error if error is UnknownTopicOrPartitionError else KafkaError
+                raise kept(
+                    f"{config} of {kind.name.lower()} {name} could not be read: {error.__name__}: {message}"
+                )
             found[name] = entries[0][1]
     return found
