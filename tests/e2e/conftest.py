@@ -20,6 +20,8 @@ UP_DEADLINE_S = 180
 COMMAND_DEADLINE_S = 120
 FOREIGN_QUEUE = "other-workers"
 """A queue of the stack that its own worker does not serve."""
+UNSERVED_QUEUE = "nobodys"
+"""One that nobody serves: what is admitted there keeps its reservation."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         **os.environ,
         "PENSTOCK_HOME": str(home),
         "PYTHONPATH": agents,
-        "PENSTOCK_QUEUES": FOREIGN_QUEUE,
+        "PENSTOCK_QUEUES": f"{FOREIGN_QUEUE},{UNSERVED_QUEUE}",
     }
     up = subprocess.run(
         [*command, "up", "--ports", "auto"], env=environment, capture_output=True, text=True, timeout=UP_DEADLINE_S

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.settings import KafkaSettings
 from tests.budget_race.race import Outcome, problem_with, track
-from tests.e2e.conftest import FOREIGN_QUEUE, Stack
+from tests.e2e.conftest import UNSERVED_QUEUE, Stack
 from tests.e2e.test_prices import client
 from tests.e2e.waiting import eventually
 
@@ -24,7 +24,7 @@ def test_producers_at_once_get_what_fits_the_budget_and_not_one_more(stack: Stac
     kafka = KafkaSettings(bootstrap_servers=stack.env["PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"])
 
     async def races() -> tuple[list[Outcome], str]:
-        async with track(kafka, stack.env["PENSTOCK_REGISTRY_URL"], FOREIGN_QUEUE) as racing:
+        async with track(kafka, stack.env["PENSTOCK_REGISTRY_URL"], UNSERVED_QUEUE) as racing:
             audit = asyncio.create_task(asyncio.to_thread(stack.penstock, "audit", "--reservations"))
             outcomes = [await racing.race(seed) for seed in SEEDS]
             audited = await audit
@@ -42,7 +42,7 @@ def test_a_check_says_what_is_left_and_refuses_what_is_more(stack: Stack):
 
     async def wait_for_a_worker() -> str:
         async with client(stack) as sdk:
-            asked = await sdk.submit("echo", "", tenant=tenant, reserve_tokens=1_000, queue=FOREIGN_QUEUE)
+            asked = await sdk.submit("echo", "", tenant=tenant, reserve_tokens=1_000, queue=UNSERVED_QUEUE)
             return asked.execution_id
 
     execution_id = asyncio.run(wait_for_a_worker())
