@@ -92,8 +92,10 @@ def _whoever_finishes_first_or_later() -> None:
             return finish_guarded(self, rows, record, now)
         return finish_guarded(self, Agreeing(rows, record), record, now)  # type: ignore[arg-type]
 
-    def end(self: Executions, execution: Any, event: Any, status: str, now: int, decision: Any) -> None:
-        end_guarded(self, execution, event, status, now, decision)
+    def end(
+        self: Executions, execution: Any, event: Any, status: str, now: int, decision: Any, *more: Any
+    ) -> None:
+        end_guarded(self, execution, event, status, now, decision, *more)
         decision.deletes.remove(m.assignment_key(event.execution_id))  # another result may still come
 
     swap(Executions, "_finish", finish)
