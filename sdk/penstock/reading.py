@@ -11,6 +11,7 @@ from penstock.arguments import ListArguments
 from penstock.errors import ClickHouseUnreachable, NotFound
 from penstock.models import DeadLetterEntry, Execution, Price, ReportedCall, Tenant, UnresolvedCall
 from penstock.settings import ClickHouseSettings
+from penstock_schemas.records.accounts import COUNTS
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -169,17 +170,13 @@ class Reading:
 _CALL = """
     tenant_id, usage_id, nullIf(execution_id, '') AS execution_id, epoch, call_seq, user_id, agent_type, model
 """
-_COUNTS = (
-    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
-    *("tool_calls", "sandbox_cpu_ms", "sandbox_gb_ms"),
-)
 _REPORTED_CALLS = f"""
-    SELECT {_CALL}, {", ".join(f"sum(l.{name}) AS {name}" for name in _COUNTS)}
+    SELECT {_CALL}, {", ".join(f"sum(l.{name}) AS {name}" for name in COUNTS)}
     FROM ledger AS l FINAL
     WHERE usage_id = {{usage_id:String}} AND ({{tenant:String}} IN ('', tenant_id))
     GROUP BY ALL
     UNION ALL
-    SELECT {_CALL}, {", ".join(_COUNTS)}
+    SELECT {_CALL}, {", ".join(COUNTS)}
     FROM v_usage_quarantined
     WHERE usage_id = {{usage_id:String}} AND ({{tenant:String}} IN ('', tenant_id))
 """

@@ -179,6 +179,13 @@ class ProviderCall(Record):
     """Gigabytes of memory times milliseconds."""
 
 
+COUNTS = (
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
+    *("tool_calls", "sandbox_cpu_ms", "sandbox_gb_ms"),
+)
+"""Everything a ProviderCall counts, by field; the order in which accounts keeps them."""
+
+
 class RecordUsage(ProviderCall):
     """Report the tokens of one provider call."""
 

@@ -17,7 +17,7 @@ from penstock_schemas.records import (
     UsageCharged,
     UsageQuarantined,
 )
-from penstock_schemas.records.accounts import ProviderCall
+from penstock_schemas.records.accounts import COUNTS, ProviderCall
 from penstock_services.audit.calendar import moment
 from penstock_services.audit.closings import Closings
 from penstock_services.audit.findings import Difference, Findings, Key
@@ -26,10 +26,6 @@ from penstock_services.topic_reader import Read
 
 Coordinates = tuple[str, int, int]
 Charge = UsageCharged | ChargeAdjusted
-COUNTS = (
-    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
-    *("tool_calls", "sandbox_cpu_ms", "sandbox_gb_ms"),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from penstock_schemas.records import ChargeAdjusted, RecordUsage, UsageCharged, UsageQuarantined
-from penstock_schemas.records.accounts import ProviderCall
+from penstock_schemas.records.accounts import COUNTS, ProviderCall
 from penstock_services.pricing import Price, Tokens, Units, cost_nanousd
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.closing import accounted_in, open_since
@@ -23,10 +23,6 @@ MAX_CALL_TOKENS = 10**12
 """Per count and call; above it the number is a mistake, and a bill with it would be one too."""
 MAX_COST_NANOUSD = (1 << 63) - 1
 """What a ledger line can hold, some nine billion dollars."""
-COUNTS = (
-    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
-    *("tool_calls", "sandbox_cpu_ms", "sandbox_gb_ms"),
-)
 
 
 def accounted_at_us(occurred_us: int, received_us: int) -> int:

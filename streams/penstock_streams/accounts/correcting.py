@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from penstock_schemas import records as r
 from penstock_schemas import topics
+from penstock_schemas.records.accounts import COUNTS
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.charging import (
-    COUNTS,
     charged,
     charged_with,
     maker_of,

@@ -55,7 +55,7 @@ class Charged(msgspec.Struct, frozen=True, array_like=True):
     """What a call was charged so far, over all its lines."""
 
     counts: tuple[int, ...]
-    """In the order of `charging.COUNTS`."""
+    """In the order of `COUNTS`."""
     nanousd: int
 
 
