@@ -9,6 +9,7 @@ from itertools import accumulate
 from aiokafka import TopicPartition
 
 from penstock.connecting import KafkaConnection
+from penstock.followed import Terminal
 from penstock.models import Cursor
 from penstock.reading import Reading, Row
 from penstock.tailing import Placed
@@ -114,11 +115,18 @@ def _with_next_offsets(rows: Sequence[Row], after: int) -> list[tuple[Row, int]]
 
 
 def _in_order(events: Sequence[tuple[Row, Placed]], progress: Sequence[tuple[Row, Placed]]) -> list[Placed]:
-    """Both by when the broker had them. Progress that was resent keeps its place before what follows it."""
+    """Both by when the broker had them, to the millisecond; within one, progress comes before the end it led to.
+
+    Progress that was resent keeps its place before what follows it.
+    """
     progress_at = accumulate((row["kafka_timestamp"] for row, _ in progress), max)
-    timed = [(row["kafka_timestamp"], placed) for row, placed in events]
-    timed += [(at, placed) for at, (_, placed) in zip(progress_at, progress, strict=True)]
+    timed = [((row["kafka_timestamp"], 2 * _ends(placed)), placed) for row, placed in events]
+    timed += [((at, 1), placed) for at, (_, placed) in zip(progress_at, progress, strict=True)]
     return [placed for _, placed in sorted(timed, key=lambda at: at[0])]
+
+
+def _ends(placed: Placed) -> bool:
+    return isinstance(placed.record, Terminal)
 
 
 def _record(row: Row) -> r.Record:
