@@ -54,3 +54,9 @@ def test_a_missing_internal_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(driver.Consumer, "seek_to_committed", lambda self, extra: None)
     with pytest.raises(UnsupportedFaust, match="Consumer.seek_to_committed"):
         _faust.check_faust()
+
+
+def test_a_missing_constant_of_aiokafka_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(_faust.aiokafka_sender, "BACKOFF_OVERRIDE")
+    with pytest.raises(UnsupportedFaust, match="BACKOFF_OVERRIDE"):
+        _faust.check_faust()
