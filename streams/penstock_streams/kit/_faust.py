@@ -24,8 +24,8 @@ TESTED = {"faust-streaming": (faust, "0.15.3"), "aiokafka": (aiokafka, "0.14.0")
 MARKER_WAIT = "BACKOFF_OVERRIDE"
 """aiokafka's constant: 20 ms."""
 MARKER_WAIT_S = 0.002
-"""Markers take the broker some milliseconds. With aiokafka's wait, transactions back to back take 25 ms each instead
-of 5 (`bench/transactions.py`, decision 0013)."""
+"""Markers take the broker some milliseconds. With aiokafka's wait, transactions back to back take 25 ms each
+instead of 5 (`bench/transactions.py`, decision 0013)."""
 POLL_MS = 1_000
 POLLED_WITHIN_S = 300.0
 """Without a poll for this long aiokafka leaves the group, and joins again only at the next one."""
