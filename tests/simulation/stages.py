@@ -14,8 +14,9 @@ from penstock_streams.kit import Decision, Event, Rows, Stage, TimerDue
 from penstock_streams.kit.alarm import FENCE_POLL_S, LONGEST_WAIT_S
 from penstock_streams.kit.batch import Message, TaskFacts
 from penstock_streams.kit.errors import PositionLost
+from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.store import Mark, MemoryStore
-from penstock_streams.kit.task import Task, TaskParts
+from penstock_streams.kit.task import Task
 from penstock_streams.kit.timers import TimerQueue
 from tests.simulation.log import Entry, ProducerFenced, Target, Transaction
 from tests.simulation.process import SECOND, Process

@@ -21,11 +21,12 @@ from penstock_streams.kit.clock import BrokerClock
 from penstock_streams.kit.errors import PartitionCountMismatch
 from penstock_streams.kit.grace import check_grace
 from penstock_streams.kit.inputs import TaskInputs
+from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.producer import BATCH_BYTES, TransactionalProducer
 from penstock_streams.kit.recovery import catch_up
 from penstock_streams.kit.settings import StreamsSettings
 from penstock_streams.kit.store import MemoryStore, RocksStore, Store
-from penstock_streams.kit.task import Task, TaskParts
+from penstock_streams.kit.task import Task
 from penstock_streams.kit.topology import Topology, changelog_name, load_topology
 
 

@@ -1,10 +1,6 @@
 """The exactly-once task: one partition of one stage, its inputs, its table and its transactions.
 
-Taking a partition over:
- (a) start the producer, always: it fences the owner before us, who may not know it lost anything, and ends
-     the transaction it may have left open;
- (b) bring the store up to the last visible record of the changelog, which includes the input positions;
- (c) seek the inputs to those positions and run.
+Before its first batch it takes the partition over: `takeover`, steps (a) to (c).
 
 The commit order of one batch, and what a crash after each step costs:
  1. take, decode, decide, encode, measure: in memory. Cost: the work is done again.
@@ -24,36 +20,28 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from aiokafka import TopicPartition
 
-from penstock_schemas.codec import Codec
 from penstock_services.consuming import Standing
 from penstock_streams.kit._faults import crash_point
 from penstock_streams.kit.alarm import Alarm
-from penstock_streams.kit.batch import Message, TaskFacts
+from penstock_streams.kit.batch import Message
 from penstock_streams.kit.fold import Fold
-from penstock_streams.kit.inputs import TaskInputs
 from penstock_streams.kit.intake import Arrived, Intake
 from penstock_streams.kit.metrics import count_batch
-from penstock_streams.kit.positions import check_range, starting_position
-from penstock_streams.kit.producer import TransactionalProducer
+from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.rows import (
     POSITION_KEY,
-    TIMER_PREFIX,
     Position,
     RowDecoder,
     TimerRow,
-    decode_position,
-    decode_timer,
     encode,
 )
-from penstock_streams.kit.settings import StreamsSettings
-from penstock_streams.kit.store import Change, Mark, Store
+from penstock_streams.kit.store import Change, Mark
+from penstock_streams.kit.takeover import seek, take_over
 from penstock_streams.kit.timers import TimerQueue
 
 log = logging.getLogger("penstock.streams")
@@ -62,28 +50,6 @@ STOP_TIMEOUT_S = 10.0
 CANCEL_AGAIN_S = 6.0
 """A cancellation that a library swallowed is repeated, or the task would live on and keep this process from
 joining its group again. Longer than the producer takes to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskParts:
-    """What a task works with; all of it its own, except codec and store, which outlive it."""
-
-    facts: TaskFacts
-    settings: StreamsSettings
-    codec: Codec
-    store: Store
-    producer: TransactionalProducer
-    inputs: TaskInputs
-    client_options: Mapping[str, Any]
-    committed: Callable[[], Awaitable[Mapping[TopicPartition, int]]]
-    """Asks for the group's committed offsets."""
-    clock: Callable[[], int]
-    recover: Callable[..., Awaitable[int]]
-    """Brings the store up to its changelog: `recovery.catch_up`."""
-    set_clock: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] | None = None
-    """Sets `clock`, where it is not set yet, by what it is given: the commit of an empty batch."""
-    monotonic: Callable[[], float] = time.monotonic
-    """Seconds; what a new owner's grace is measured on."""
 
 
 class Task:
@@ -141,47 +107,12 @@ class Task:
     async def live(self) -> None:
         """Take the partition over and process it until cancelled; raises whatever ends that."""
         try:
-            await self._take_over()
+            await take_over(self._parts, self._timers, self._wait_for)
             async with self._parts.inputs:
-                await self._seek()
+                self._position = await seek(self._parts, self.name)
                 await self._process()
         finally:
             await self._parts.producer.stop()
-
-    async def _take_over(self) -> None:
-        parts, facts = self._parts, self._facts
-        self._waiting_for = "the previous owner's transaction to end"
-        await parts.producer.start()
-        self._waiting_for = "its table to be rebuilt"
-        await parts.recover(
-            parts.store,
-            TopicPartition(facts.changelog, facts.partition),
-            parts.client_options,
-            clock=parts.clock,
-            delete_retention_s=parts.settings.delete_retention_s,
-        )
-        for key, value in parts.store.prefixed(TIMER_PREFIX):
-            self._timers.set(*decode_timer(key, value))
-
-    async def _seek(self) -> None:
-        parts, facts = self._parts, self._facts
-        begin, end = await parts.inputs.begin_offsets(), await parts.inputs.end_offsets()
-        raw = parts.store.get(POSITION_KEY)
-        stored = None if raw is None else decode_position(raw)
-        committed: dict[str, int] = {}
-        if stored is None or any(topic not in stored.next_offsets for topic in begin):
-            of_group = await parts.committed()
-            committed = {tp.topic: at for tp, at in of_group.items() if tp.partition == facts.partition}
-        self._position = starting_position(
-            self.name,
-            stored,
-            table_is_empty=parts.store.is_empty(),
-            committed={topic: at for topic, at in committed.items() if topic in begin},
-            begin=begin,
-            partitions=facts.partitions[facts.stage.inputs[0].name],
-        )
-        check_range(self.name, self._position, begin, end)
-        parts.inputs.seek(self._position.next_offsets)
 
     async def _process(self) -> None:
         parts, most = self._parts, self._parts.settings.max_batch_records

@@ -1,0 +1,67 @@
+"""Taking a partition over, and what a crash after each step costs: nothing, the next owner does the same again.
+
+(a) start the producer, always: it fences the owner before us, who may not know it lost anything, and ends
+    the transaction it may have left open;
+(b) bring the store up to the last visible record of the changelog, which includes the input positions;
+(c) seek the inputs to those positions. What reads on from there is the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiokafka import TopicPartition
+
+from penstock_streams.kit.parts import TaskParts
+from penstock_streams.kit.positions import check_range, starting_position
+from penstock_streams.kit.rows import POSITION_KEY, TIMER_PREFIX, Position, decode_position, decode_timer
+from penstock_streams.kit.timers import TimerQueue
+
+
+async def take_over(parts: TaskParts, timers: TimerQueue, waits_for: Callable[[str], None]) -> None:
+    """Steps (a) and (b).
+
+    Args:
+        timers: empty; is given the timers of the table.
+        waits_for: told what is waited for.
+    """
+    facts = parts.facts
+    waits_for("the previous owner's transaction to end")
+    await parts.producer.start()
+    waits_for("its table to be rebuilt")
+    await parts.recover(
+        parts.store,
+        TopicPartition(facts.changelog, facts.partition),
+        parts.client_options,
+        clock=parts.clock,
+        delete_retention_s=parts.settings.delete_retention_s,
+    )
+    for key, value in parts.store.prefixed(TIMER_PREFIX):
+        timers.set(*decode_timer(key, value))
+
+
+async def seek(parts: TaskParts, task: str) -> Position:
+    """Step (c), once the inputs are open; the position they were sought to.
+
+    Raises:
+        PositionLost, PartitionCountMismatch, PositionOutOfRange: see `positions`.
+    """
+    facts = parts.facts
+    begin, end = await parts.inputs.begin_offsets(), await parts.inputs.end_offsets()
+    raw = parts.store.get(POSITION_KEY)
+    stored = None if raw is None else decode_position(raw)
+    committed: dict[str, int] = {}
+    if stored is None or any(topic not in stored.next_offsets for topic in begin):
+        of_group = await parts.committed()
+        committed = {tp.topic: at for tp, at in of_group.items() if tp.partition == facts.partition}
+    position = starting_position(
+        task,
+        stored,
+        table_is_empty=parts.store.is_empty(),
+        committed={topic: at for topic, at in committed.items() if topic in begin},
+        begin=begin,
+        partitions=facts.partitions[facts.stage.inputs[0].name],
+    )
+    check_range(task, position, begin, end)
+    parts.inputs.seek(position.next_offsets)
+    return position
