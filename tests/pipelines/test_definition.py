@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from penstock.errors import InvalidPipeline
-from penstock.pipelines.checking import MAX_BRANCHES, MAX_STAGES, REASONS
+from penstock.pipelines.checking import REASONS
 from penstock.pipelines.definition import PipelineDefinition, StageDefinition, definition_of
 from penstock.pipelines.files import parsed
+from penstock_schemas.topics import MAX_STAGES, MAX_STEP_STAGES, MAX_TEMPLATE_BYTES
 
 FOUR_STAGES = """
 name: report
@@ -148,9 +149,11 @@ def test_a_cycle_is_shown_from_stage_to_stage() -> None:
 
 def test_limits_are_what_still_runs() -> None:
     definition_of(stages(*[{}] * MAX_STAGES))
-    definition_of({"stages": [side_by_side(*[{}] * MAX_BRANCHES)]})
+    definition_of({"stages": [side_by_side(*[{}] * MAX_STEP_STAGES)]})
     assert refused(stages(*[{}] * (MAX_STAGES + 1))).reason == "too_many_stages"
-    assert refused({"stages": [side_by_side(*[{}] * (MAX_BRANCHES + 1))]}).reason == "too_many_stages"
+    assert refused({"stages": [side_by_side(*[{}] * (MAX_STEP_STAGES + 1))]}).reason == "too_many_stages"
+    definition_of(stages({"prompt": "x" * MAX_TEMPLATE_BYTES}))
+    assert refused(stages({"prompt": "ä" * (MAX_TEMPLATE_BYTES // 2) + "x"})).reason == "prompt_too_large"
     assert "10,000 stages" in str(refused(stages(*[{}] * 10_000)))
 
 
