@@ -188,8 +188,8 @@ class SyncClient:
         """A pipeline with its stages, as of now."""
         return self._wait(self._client.pipeline(pipeline_id, tenant=tenant, user=user))
 
-    def output_of_stage(self, stage: PipelineStage) -> str:
-        """What a stage answered, fetched where it travels by reference."""
+    def output_of_stage(self, stage: PipelineStage | Pipeline) -> str:
+        """What a stage, or the whole pipeline, answered, fetched where it travels by reference."""
         return self._wait(self._client.output_of_stage(stage))
 
     def list_pipelines(self, tenant: str, **which: Any) -> Sequence[Pipeline]:

@@ -143,8 +143,10 @@ class PipelineCalls:
         """
         return await self._pipelining.state(_which(pipeline_id, tenant, user))
 
-    async def output_of_stage(self, stage: PipelineStage) -> str:
-        """What a stage answered, fetched where it travels by reference; empty where it has not.
+    async def output_of_stage(self, stage: PipelineStage | Pipeline) -> str:
+        """What a stage, or the whole pipeline, answered, fetched where it travels by reference.
+
+        Empty where it has not answered.
 
         Raises:
             InvalidInput: by reference, and no artifact store is configured here.

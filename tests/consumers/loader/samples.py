@@ -108,11 +108,19 @@ def pipeline_of(tenant: str, execution: str, *, until: str = "completed") -> lis
     whose: dict[str, Any] = {"tenant_id": tenant, "user_id": "ann", "pipeline_id": pipeline_id(tenant, "p1")}
     first: dict[str, Any] = {
         **whose,
-        "stage_index": 0, "stage_name": "Research", "step": 0, "agent_type": "echo", "execution_id": execution,
+        "stage_index": 0,
+        "stage_name": "Research",
+        "step": 0,
+        "agent_type": "echo",
+        "execution_id": execution,
     }
     second: dict[str, Any] = {
         **whose,
-        "stage_index": 1, "stage_name": "Write", "step": 1, "agent_type": "echo", "execution_id": "second",
+        "stage_index": 1,
+        "stage_name": "Write",
+        "step": 1,
+        "agent_type": "echo",
+        "execution_id": "second",
     }
     again = second | {"execution_id": "third", "epoch": 2}
     broke = {"error_type": "Boom", "error_message": "it broke"}
