@@ -113,6 +113,8 @@ class ModelNeed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     model: str | None = None
+    stages: Int32
+    """How many they are."""
     input_tokens: Int64
     output_tokens: Int64
 
