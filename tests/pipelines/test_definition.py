@@ -102,6 +102,7 @@ def test_a_definition_made_in_python_is_checked_too() -> None:
         ({"stages": [side_by_side({"promt": "x"})]}, "invalid_field", "stages[0].parallel[0].promt", ""),
         ({"stages": [{"parallel": [], "nme": "x"}]}, "invalid_field", "stages[0].nme", ""),
         (stages({}) | {"steps": []}, "invalid_field", "steps", ""),
+        (stages({}) | {"name": "n" * 129}, "invalid_field", "name", "n" * 129),
         ({}, "invalid_field", "stages", ""),
         ({"stages": [{"name": "x"}]}, "invalid_field", "stages[0].agent", ""),
         ({"stages": "echo"}, "invalid_field", "stages", "echo"),

@@ -122,7 +122,7 @@ class FlatStage(NamedTuple):
 class PipelineDefinition(Part):
     """A pipeline that can be run."""
 
-    name: CallerId | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=128)] | None = None
     stages: Annotated[tuple[Entry, ...], Field(strict=False)]
 
     def flat(self) -> tuple[FlatStage, ...]:
