@@ -135,7 +135,13 @@ def test_what_cannot_run_is_refused_with_place_and_text(
 
 def test_a_misspelt_key_is_named_rather_than_the_one_that_is_missing() -> None:
     error = refused({"stages": [{"agnet": "echo"}]})
-    assert "unknown key 'agnet'; known are agent, name, queue" in str(error)
+    assert str(error).startswith("stages[0].agnet: unknown key; known are agent, name, queue")
+
+
+def test_a_key_that_could_steer_a_terminal_or_fill_it_is_not_printed_as_it_is() -> None:
+    error = refused({"stages": [{"agent": "echo", "\x1b[31m": 1}]})
+    assert error.where == "stages[0].'\\x1b[31m'"
+    assert len(str(refused({"stages": [{"agent": "echo", "k" * 100_000: 1}]}))) < 400
 
 
 def test_an_unknown_stage_is_answered_with_those_that_could_be_meant() -> None:

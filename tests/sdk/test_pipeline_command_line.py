@@ -120,7 +120,7 @@ async def test_validate_tells_braces_that_stay(platform: Platform) -> None:
     [
         (b"", "is empty"),
         (b"- agent: echo", "must be an object with name and stages, not list"),
-        (b"stages: [{agent: echo, promt: x}]", "stages[0].promt: unknown key 'promt'"),
+        (b"stages: [{agent: echo, promt: x}]", "stages[0].promt: unknown key; known are agent"),
         (b"stages: [{agent: echo, name: a, prompt: '{outputs.a}'}]", "stage 'a': '{outputs.a}'"),
         (b"name: \xff", "is not UTF-8 text (byte 0xff at position 6)"),
         (b"stages: [", "is not YAML"),

@@ -22,6 +22,7 @@ from penstock.cli.output import (
     print_json,
     print_table,
     print_text,
+    printable,
 )
 from penstock.cli.pipeline_view import PipelineView
 from penstock.errors import InvalidInput, NotFound
@@ -116,11 +117,13 @@ def validate(file: FileArgument, as_json: AsJson = False) -> None:
             )
             for number, stage in enumerate(flat, 1)
         ]
-        print_table((">#", ">step", "stage", "agent", "queue", "prompt"), rows, title=definition.name)
+        print_table(
+            (">#", ">step", "stage", "agent", "queue", "prompt"), rows, title=printable(definition.name or "")
+        )
     for stage in flat:
         if words := left_alone(stage.prompt_template or ""):
             ERRORS.print(
-                f"stage {stage.name!r}: {', '.join(words)} is no placeholder and stays as it is",
+                f"stage {stage.name!r}: {printable(', '.join(words))} is no placeholder and stays as it is",
                 style="yellow",
                 markup=False,
                 soft_wrap=True,
