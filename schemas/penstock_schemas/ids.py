@@ -46,3 +46,18 @@ def turn_request_id(conversation_id: str, message_id: str) -> str:
 def payload_scope(tenant_id: str, user_id: str, conversation_id: str) -> str:
     """Name of the folder with a conversation's payloads in the artifact store; no two owners share one."""
     return derived_id("payloads", tenant_id, user_id, conversation_id)
+
+
+def pipeline_id(tenant_id: str, request_id: str) -> str:
+    """Id of the pipeline a request starts; known to the caller before it sends."""
+    return derived_id("pipeline", tenant_id, request_id)
+
+
+def stage_request_id(pipeline_id: str, stage_index: int, epoch: int) -> str:
+    """`request_id` of the execution of a stage; each resumption of the pipeline has its own."""
+    return derived_id("stage", pipeline_id, stage_index, epoch)
+
+
+def pipeline_reservation_id(pipeline_id: str, epoch: int) -> str:
+    """What the stages of a pipeline draw from until it ends or fails; a resumption reserves anew."""
+    return derived_id("pipeline-reservation", pipeline_id, epoch)

@@ -20,6 +20,12 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """Largest message to an agent in a conversation."""
 MAX_INLINE_CONTENT_BYTES = 4 * 1024
 """Largest side of a turn carried inline. Every turn is carried again by those after it, so this is lower."""
+MAX_STAGES = 1_200
+"""Of one pipeline."""
+MAX_STEP_STAGES = 1_000
+"""Of one step of a pipeline, which run in parallel."""
+MAX_TEMPLATE_BYTES = 32 * 1024
+"""Largest prompt template of a stage."""
 MAX_REASON_CHARS = 500
 """Of a CancelExecution or CorrectUsage; accounts cuts what is longer."""
 
@@ -39,7 +45,9 @@ ROUTED_BY_PARTITION = frozenset(
 )
 """Records that say themselves which partition they are for."""
 Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]
-Principal = Literal["upstream", "operator", "accounts", "executions", "conversations", "worker", "loader"]
+Principal = Literal[
+    "upstream", "operator", "accounts", "executions", "conversations", "pipelines", "worker", "loader"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ ACCOUNTS_REQUESTS = Topic(
     kind="requests",
     routing_field="tenant_id",
     records=(r.RequestExecution, r.CancelExecution, r.RecordUsage, r.CheckBudget),
-    writers=("upstream", "accounts", "conversations"),
+    writers=("upstream", "accounts", "conversations", "pipelines"),
     retention_s=7 * DAY_S,
 )
 ACCOUNTS_COMMANDS = Topic(
@@ -98,8 +106,9 @@ ACCOUNTS_COMMANDS = Topic(
     records=(
         *(r.ConfigureTenant, r.ConfigureUser, r.ListPrice, r.ClosePeriod, r.CorrectUsage),
         *(r.StartCall, r.RecordUsage, r.SettleExecution),
+        *(r.ReservePipeline, r.ReleasePipeline),
     ),
-    writers=("operator", "accounts", "executions", "worker"),
+    writers=("operator", "accounts", "executions", "pipelines", "worker"),
     retention_s=400 * DAY_S,  # audit recounts a year of bills from RecordUsage
 )
 ACCOUNTS_EVENTS = Topic(
@@ -213,13 +222,50 @@ CONVERSATIONS_EVENTS = Topic(
     writers=("conversations",),
     retention_s=30 * DAY_S,
 )
+PIPELINES_REQUESTS = Topic(
+    "penstock.pipelines.requests.v1",
+    stage="pipelines",
+    kind="requests",
+    routing_field="pipeline_id",
+    records=(r.StartPipeline, r.CancelPipeline, r.ResumePipeline),
+    writers=("upstream", "pipelines"),
+    retention_s=7 * DAY_S,
+)
+PIPELINES_COMMANDS = Topic(
+    "penstock.pipelines.commands.v1",
+    stage="pipelines",
+    kind="commands",
+    routing_field="pipeline_id",
+    records=(r.PipelineReserved, r.PipelineReservationRefused, r.FinishStage, r.WriteInputs),
+    writers=("accounts", "executions", "pipelines"),
+    retention_s=7 * DAY_S,
+)
+PIPELINES_EVENTS = Topic(
+    "penstock.pipelines.events.v1",
+    stage="pipelines",
+    kind="events",
+    routing_field="pipeline_id",
+    records=(
+        r.PipelineStarted,
+        r.PipelineResumed,
+        r.StageStarted,
+        r.StageCompleted,
+        r.StageFailed,
+        r.PipelineCompleted,
+        r.PipelineFailed,
+        r.PipelineCancelled,
+        r.PipelineRequestRefused,
+    ),
+    writers=("pipelines",),
+    retention_s=30 * DAY_S,
+)
 DEAD_LETTERS = Topic(
     "penstock.dead-letters.v1",
     stage="platform",
     kind="dead-letters",
     routing_field="source_topic",
     records=(r.DeadLetter,),
-    writers=("accounts", "executions", "conversations", "loader", "worker"),
+    writers=("accounts", "executions", "conversations", "pipelines", "loader", "worker"),
     retention_s=30 * DAY_S,
 )
 
@@ -252,6 +298,9 @@ def all_topics(queues: tuple[str, ...] = (DEFAULT_QUEUE,)) -> Mapping[str, Topic
         CONVERSATIONS_REQUESTS,
         CONVERSATIONS_COMMANDS,
         CONVERSATIONS_EVENTS,
+        PIPELINES_REQUESTS,
+        PIPELINES_COMMANDS,
+        PIPELINES_EVENTS,
         DEAD_LETTERS,
     )
     return {topic.name: topic for topic in (*fixed, *map(dispatch_topic, queues))}

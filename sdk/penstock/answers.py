@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 from aiokafka import TopicPartition
 
 from penstock.connecting import KafkaConnection
 from penstock.encoding import Encoding
-from penstock.errors import UndecodableRecord
+from penstock.event_tail import CONFIRMED_WITHIN_S, EventTail
 from penstock_schemas import records as r
 from penstock_schemas.topics import ACCOUNTS_EVENTS
 
-CONFIRMED_WITHIN_S = 15.0
-"""Longer than it takes a new owner of a partition to take over."""
+__all__ = ["CONFIRMED_WITHIN_S", "Answers"]
 
 
 class Answers:
@@ -35,16 +35,8 @@ class Answers:
 
     async def after(self, ends: Mapping[TopicPartition, int]) -> AsyncGenerator[r.Record]:
         """Every event after `ends`, until `CONFIRMED_WITHIN_S` have passed; then the caller gives up."""
-        give_up_at_s = time.monotonic() + CONFIRMED_WITHIN_S
-        async with self._kafka.consumer_at(dict(ends)) as consumer:
-            while (left_s := give_up_at_s - time.monotonic()) > 0:
-                for messages in (await consumer.getmany(timeout_ms=int(left_s * 1000))).values():
-                    for message in messages:
-                        if record := await self._decoded(message.value):
-                            yield record
-
-    async def _decoded(self, value: bytes | None) -> r.Record | None:
-        try:
-            return await self._encoding.decode(ACCOUNTS_EVENTS.name, value)
-        except UndecodableRecord:
-            return None  # the loader dead-letters it
+        tail = EventTail(self._kafka, self._encoding, ACCOUNTS_EVENTS)
+        async with aclosing(tail.read(ends, time.monotonic() + CONFIRMED_WITHIN_S)) as records:
+            async for record in records:
+                if record is not None:
+                    yield record

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from uuid import uuid4
-
-from aiokafka import TopicPartition
 
 from penstock.arguments import ConversationArguments, MessageArguments, OwnerArguments
 from penstock.broadcasting import Broadcasting
@@ -24,8 +21,8 @@ from penstock.errors import (
     NotFound,
     PayloadTooLarge,
     RequestRejected,
-    UndecodableRecord,
 )
+from penstock.event_tail import CONFIRMED_WITHIN_S, EventTail
 from penstock.submitting import Submitting, now_us
 from penstock.tracing import sending_span
 from penstock_schemas import ids
@@ -37,12 +34,8 @@ from penstock_schemas.topics import (
     MAX_MESSAGE_BYTES,
 )
 
-CONFIRMED_WITHIN_S = 15.0
-"""Longer than it takes a new owner of a partition to take over."""
 USER_DELETED_WITHIN_S = 120.0
 """A user's conversations go in steps of some hundreds."""
-LOOKS_AGAIN_S = 1.0
-"""How often an answer that may lie in the past is looked for there."""
 
 
 class Conversing:
@@ -52,10 +45,10 @@ class Conversing:
         self, kafka: KafkaConnection, encoding: Encoding, submitting: Submitting, reading: ConversationReading
     ) -> None:
         self._kafka = kafka
-        self._encoding = encoding
         self._submitting = submitting
         self._reading = reading
         self._broadcasting = Broadcasting(kafka, encoding)
+        self._tail = EventTail(kafka, encoding, CONVERSATIONS_EVENTS)
 
     async def post(self, wanted: MessageArguments, *, named_by_caller: bool) -> PostedMessage:
         """Send one message.
@@ -106,7 +99,7 @@ class Conversing:
         """Wait for the end of a message's turn."""
         events = await self._kafka.partition_of(CONVERSATIONS_EVENTS, posted.conversation_id)
         give_up_at_s = None if timeout_s is None else time.monotonic() + timeout_s
-        async with aclosing(self._tail({events: posted.events_offset}, give_up_at_s)) as records:
+        async with aclosing(self._tail.read({events: posted.events_offset}, give_up_at_s)) as records:
             async for record in records:
                 if record is None:
                     turn = await self._answered_before(posted) if posted.named_by_caller else None
@@ -125,7 +118,7 @@ class Conversing:
         later: list[r.Record] = []
         if position < end:
             give_up_at_s = time.monotonic() + CONFIRMED_WITHIN_S
-            async with aclosing(self._tail({events: position}, give_up_at_s, until=end)) as records:
+            async with aclosing(self._tail.read({events: position}, give_up_at_s, until=end)) as records:
                 later = [
                     record
                     async for record in records
@@ -148,7 +141,7 @@ class Conversing:
         events = await self._kafka.partition_of(CONVERSATIONS_EVENTS, wanted.conversation_id)
         ends = await self._kafka.end_offsets([events])
         await self._submitting.produce(CONVERSATIONS_REQUESTS, command)
-        async with aclosing(self._tail(ends, time.monotonic() + CONFIRMED_WITHIN_S)) as records:
+        async with aclosing(self._tail.read(ends, time.monotonic() + CONFIRMED_WITHIN_S)) as records:
             async for record in records:
                 if not is_about(record, wanted.tenant, wanted.user, wanted.conversation_id):
                     continue
@@ -171,7 +164,7 @@ class Conversing:
         ends = await self._kafka.end_offsets(await self._kafka.partitions_of(CONVERSATIONS_EVENTS))
         asked = await self._broadcasting.write(CONVERSATIONS_COMMANDS, [command])
         left, deleted = {to.partition for to in asked}, 0
-        async with aclosing(self._tail(ends, time.monotonic() + USER_DELETED_WITHIN_S)) as records:
+        async with aclosing(self._tail.read(ends, time.monotonic() + USER_DELETED_WITHIN_S)) as records:
             async for record in records:
                 if isinstance(record, r.UserDeleted) and record.command_id == command.command_id:
                     left.discard(record.partition)
@@ -191,24 +184,6 @@ class Conversing:
             if side.message_id == posted.message_id and side.role == "assistant":
                 return side
         return None
-
-    async def _tail(
-        self, positions: Mapping[TopicPartition, int], give_up_at_s: float | None, until: int | None = None
-    ) -> AsyncGenerator[r.Record | None, None]:
-        """Events from `positions` on; None after each wait in vain. Ends at `until` or when it gives up."""
-        async with self._kafka.consumer_at(positions) as consumer:
-            while give_up_at_s is None or time.monotonic() < give_up_at_s:
-                batches = await consumer.getmany(timeout_ms=int(LOOKS_AGAIN_S * 1000))
-                for messages in batches.values():
-                    for message in messages:
-                        try:
-                            yield await self._encoding.decode(CONVERSATIONS_EVENTS.name, message.value)
-                        except UndecodableRecord:
-                            continue  # the loader dead-letters it
-                if not batches:
-                    yield None
-                if until is not None and all([await consumer.position(each) >= until for each in positions]):
-                    return
 
 
 def _answer_in(record: r.Record | None, posted: PostedMessage) -> ConversationTurn | None:

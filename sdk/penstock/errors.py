@@ -14,10 +14,13 @@ PenstockError                        exit code 1
 │   └── IncompatibleSchema
 ├── UsageError                       exit code 2: the caller's argument or setting
 │   ├── InvalidInput
+│   │   ├── InvalidTemplate          a brace in a prompt that is almost a placeholder
+│   │   └── InvalidPipeline          a definition that says what cannot be done, and where
 │   ├── PayloadTooLarge
 │   └── MissingExtra                 a command whose packages are not installed
 ├── RequestRejected                  exit code 3: accounts said no, with a reason
-│   └── MessageRejected              conversations did, about a message
+│   ├── MessageRejected              conversations did, about a message
+│   └── PipelineRejected             pipelines did, about a pipeline
 ├── CommandRejected                  exit code 3: accounts refused an operator's command, with a reason
 │   └── PriceRejected                and with it every price of the same list
 ├── Unreachable                      exit code 4
@@ -34,6 +37,8 @@ PenstockError                        exit code 1
 ├── ExecutionFailedError             the run ended without a result
 │   ├── ExecutionTimedOutError
 │   └── ExecutionCancelledError
+├── PipelineFailedError              the pipeline ended without a result
+│   └── PipelineCancelledError
 ├── AgentError                       raised inside an agent
 │   ├── RetryableAgentError
 │   ├── PermanentAgentError
@@ -70,6 +75,9 @@ from penstock_schemas.errors import (
     Unreachable,
 )
 
+SHOWN_CHARACTERS = 60
+"""Of a caller's text in a message."""
+
 __all__ = [
     "AgentError",
     "AlreadyEnded",
@@ -89,7 +97,9 @@ __all__ = [
     "ForeignSchema",
     "IncompatibleSchema",
     "InvalidInput",
+    "InvalidPipeline",
     "InvalidRecord",
+    "InvalidTemplate",
     "JavaMissing",
     "KafkaUnreachable",
     "MessageRejected",
@@ -99,6 +109,9 @@ __all__ = [
     "PayloadTooLarge",
     "PenstockError",
     "PermanentAgentError",
+    "PipelineCancelledError",
+    "PipelineFailedError",
+    "PipelineRejected",
     "PortTaken",
     "PriceRejected",
     "ProcessFailed",
@@ -128,6 +141,31 @@ class InvalidInput(UsageError):
     """An argument that breaks the contract before anything was sent."""
 
 
+class InvalidTemplate(InvalidInput):
+    """A brace in a stage's prompt that begins like a placeholder and is none. `text` is what it says."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(f"{text!r}: {why}")
+        self.text = text
+        self.why = why
+
+
+class InvalidPipeline(InvalidInput):
+    """A definition of a pipeline that cannot be run.
+
+    Attributes:
+        reason: the machine-readable code, one of `pipelines.checking.REASONS`.
+        where: the stage by its name or its place, such as `stage 'Write'` or `stages[2].parallel[0].promt`.
+        text: the part that is wrong; empty where something is missing.
+    """
+
+    def __init__(self, reason: str, where: str, text: str, why: str) -> None:
+        super().__init__(": ".join(part for part in (where, text and repr(_cut(text)), why) if part))
+        self.reason = reason
+        self.where = where
+        self.text = text
+
+
 class PayloadTooLarge(UsageError):
     """An inline payload above the limit where no artifact store is configured to take it."""
 
@@ -149,6 +187,10 @@ class RequestRejected(PenstockError):
 
 class MessageRejected(RequestRejected):
     """Conversations did not take the message; the conversation is as it was."""
+
+
+class PipelineRejected(RequestRejected):
+    """Pipelines did not do what was asked; nothing was started, and nothing has changed."""
 
 
 class CommandRejected(PenstockError):
@@ -235,6 +277,29 @@ class ExecutionCancelledError(ExecutionFailedError):
         self.reason = reason
 
 
+class PipelineFailedError(PenstockError):
+    """A stage failed for good; earlier outputs are kept, and `resume_pipeline` goes on from there."""
+
+    def __init__(self, pipeline_id: str, failed_at_stage: str, error: str) -> None:
+        super().__init__(
+            f"pipeline {pipeline_id} failed at stage {failed_at_stage!r}: {error}; "
+            f"`penstock pipeline resume {pipeline_id}` goes on from there"
+        )
+        self.pipeline_id = pipeline_id
+        self.failed_at_stage = failed_at_stage
+        self.error = error
+
+
+class PipelineCancelledError(PipelineFailedError):
+    """Somebody cancelled the pipeline; `error` is in their words."""
+
+    def __init__(self, pipeline_id: str, reason: str) -> None:
+        PenstockError.__init__(self, f"pipeline {pipeline_id} was cancelled: {reason or 'no reason was given'}")
+        self.pipeline_id = pipeline_id
+        self.failed_at_stage = ""
+        self.error = reason
+
+
 class AgentError(PenstockError):
     """Raised by an agent or about one; `retryable` decides whether another attempt may follow."""
 
@@ -285,3 +350,7 @@ class AlreadyRunning(StackError):
 
 class ProcessFailed(StackError):
     """A process of the stack did not become healthy; the message has the end of its log."""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -11,11 +11,12 @@ from penstock_streams.accounts.wiring import accounts_stage
 from penstock_streams.conversations.wiring import conversations_stage
 from penstock_streams.executions.wiring import executions_stage
 from penstock_streams.kit import StreamsSettings, run_stages
+from penstock_streams.pipelines.wiring import pipelines_stage
 from penstock_streams.settings import StageSettings
 
 
 async def run() -> None:
-    """Run accounts, executions and conversations until SIGTERM; see `kit` for what a crash costs (nothing)."""
+    """Run the four stages until SIGTERM; see `kit` for what a crash costs (nothing)."""
     settings = StageSettings()
     url = ArtifactSettings().url or (state_folder() / "artifacts").absolute().as_uri()
     artifacts = ArtifactStore(url)
@@ -23,6 +24,7 @@ async def run() -> None:
         accounts_stage(settings.policy(), artifacts),
         executions_stage(settings.lease_times(), settings.queues),
         conversations_stage(settings.conversation_policy(), artifacts),
+        pipelines_stage(settings.pipeline_policy(), artifacts),
     )
     async with SchemaRegistry(RegistrySettings().url) as registry:
         codec = Codec(registry)

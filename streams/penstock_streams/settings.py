@@ -12,6 +12,7 @@ from penstock_schemas.topics import DEFAULT_QUEUE
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.conversations.policy import ConversationPolicy, Window
 from penstock_streams.executions.policy import LeaseTimes
+from penstock_streams.pipelines.policy import PipelinePolicy
 from penstock_streams.timing import SECOND_US
 
 
@@ -58,6 +59,9 @@ class StageSettings(Settings):
             hold_us=int(self.lease_hold_s * SECOND_US),
             claimed_within_us=int(self.claimed_within_s * SECOND_US),
         )
+
+    def pipeline_policy(self) -> PipelinePolicy:
+        return PipelinePolicy(queues=self.queues)
 
     def conversation_policy(self) -> ConversationPolicy:
         return ConversationPolicy(windows=self.conversation_windows, default_window=self.conversation_window)

@@ -6,7 +6,16 @@ from typing import Any
 
 import msgspec
 
-from penstock_schemas.records import ContentRef, HistoryMessage, PayloadRef, RequestExecution, StartExecution
+from penstock_schemas.records import (
+    ContentRef,
+    HistoryMessage,
+    PayloadRef,
+    PreviousOutput,
+    PreviousOutputsRef,
+    RequestExecution,
+    StageOutputRef,
+    StartExecution,
+)
 from penstock_schemas.traces import TraceContext
 
 
@@ -16,6 +25,14 @@ class Ref(msgspec.Struct, frozen=True, array_like=True):
     sha256: str
     size: int
     uri: str
+
+    @classmethod
+    def of(cls, ref: PayloadRef) -> Ref:
+        return cls(ref.sha256, ref.size, ref.uri)
+
+    def payload(self) -> PayloadRef:
+        """As it travels."""
+        return PayloadRef(sha256=self.sha256, size=self.size, uri=self.uri)
 
 
 class Said(msgspec.Struct, frozen=True, array_like=True):
@@ -45,6 +62,27 @@ class Said(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
+class Earlier(msgspec.Struct, frozen=True, array_like=True):
+    """A PreviousOutput at rest."""
+
+    stage: str
+    output: str | None
+    output_ref: Ref | None
+
+    @classmethod
+    def of(cls, previous: PreviousOutput) -> Earlier:
+        return cls(previous.stage, previous.output, Ref.of(previous.output_ref) if previous.output_ref else None)
+
+    def previous(self) -> PreviousOutput:
+        """As it travels."""
+        ref = self.output_ref
+        return PreviousOutput(
+            stage=self.stage,
+            output=self.output,
+            output_ref=StageOutputRef(sha256=ref.sha256, size=ref.size, uri=ref.uri) if ref else None,
+        )
+
+
 class Work(msgspec.Struct, frozen=True):
     """The request, minus what only admission needs; immutable for the life of the execution."""
 
@@ -66,6 +104,10 @@ class Work(msgspec.Struct, frozen=True):
     conversation_id: str | None = None
     turn_number: int | None = None
     history: tuple[Said, ...] = ()
+    pipeline_id: str | None = None
+    stage_index: int | None = None
+    previous_outputs: tuple[Earlier, ...] = ()
+    previous_outputs_ref: Ref | None = None
     trace: TraceContext | None = None
     """The trace of the request; what a timer or a worker without tracing causes still belongs to it."""
 
@@ -94,6 +136,10 @@ class Work(msgspec.Struct, frozen=True):
             ref = self.input_ref
             values["input_ref"] = PayloadRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
         values["history"] = [said.message() for said in self.history]
+        values["previous_outputs"] = [earlier.previous() for earlier in self.previous_outputs]
+        if self.previous_outputs_ref is not None:
+            at = self.previous_outputs_ref
+            values["previous_outputs_ref"] = PreviousOutputsRef(sha256=at.sha256, size=at.size, uri=at.uri)
         return values
 
     def identity(self) -> dict[str, Any]:
@@ -106,6 +152,8 @@ class Work(msgspec.Struct, frozen=True):
             "agent_type": self.agent_type,
             "conversation_id": self.conversation_id,
             "turn_number": self.turn_number,
+            "pipeline_id": self.pipeline_id,
+            "stage_index": self.stage_index,
         }
 
 
@@ -127,4 +175,8 @@ def _common(record: RequestExecution | StartExecution) -> dict[str, Any]:
         "conversation_id": record.conversation_id,
         "turn_number": record.turn_number,
         "history": tuple(map(Said.of, record.history)),
+        "pipeline_id": record.pipeline_id,
+        "stage_index": record.stage_index,
+        "previous_outputs": tuple(map(Earlier.of, record.previous_outputs)),
+        "previous_outputs_ref": Ref.of(record.previous_outputs_ref) if record.previous_outputs_ref else None,
     }

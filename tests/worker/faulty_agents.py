@@ -68,6 +68,15 @@ class WaitsForFile:
         return "it came"
 
 
+class NeedsFile:
+    """Fails for good unless the file its input names is there."""
+
+    async def run(self, context: AgentContext) -> str:
+        if not os.path.exists(context.input):  # noqa: ASYNC240 (a look)
+            raise ValueError(f"no such file: {context.input}")
+        return f"found {context.input}"
+
+
 class Listens:
     """Works until it is told that it is cancelled, reports what it used, and returns half a result."""
 

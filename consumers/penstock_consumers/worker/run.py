@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from penstock.artifacts import ArtifactStore, CarriedText, read_text
 from penstock.errors import AgentError, PenstockError, Unreachable
 from penstock_consumers.worker.boottime import boottime_s
+from penstock_consumers.worker.earlier import earlier_outputs
 from penstock_consumers.worker.leases import LeaseKey, LeaseTable
 from penstock_consumers.worker.outbox import Acknowledged
 from penstock_consumers.worker.pool import Reservation, SlotPool
@@ -33,6 +34,7 @@ class Told(NamedTuple):
 
     text: str
     history: tuple[Past, ...]
+    previous_outputs: tuple[tuple[str, str], ...]
 
 
 class Run:
@@ -159,7 +161,8 @@ class Run:
             )
             for said in self._dispatch.history
         ]
-        return Told(text, tuple(history)), await self._pool.take()
+        outputs = await earlier_outputs(self._dispatch, self._store)
+        return Told(text, tuple(history), outputs), await self._pool.take()
 
     async def _drive(self, slot: Slot, told: Told) -> Ended:
         dispatch = self._dispatch
@@ -179,6 +182,8 @@ class Run:
             conversation_id=dispatch.conversation_id,
             turn_number=dispatch.turn_number,
             history=told.history,
+            pipeline_id=dispatch.pipeline_id,
+            previous_outputs=told.previous_outputs,
             trace=self._trace,
         )
         slot.send(start)

@@ -16,7 +16,15 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from penstock.agents import AgentCatalog, AgentContext, Attempt, PastMessage, Reportable, load_agents
+from penstock.agents import (
+    AgentCatalog,
+    AgentContext,
+    Attempt,
+    PastMessage,
+    Reportable,
+    StageOutput,
+    load_agents,
+)
 from penstock.errors import AgentError, RetryableAgentError
 from penstock.models import moment_of
 from penstock_consumers.worker.guard import Guard, die
@@ -95,6 +103,8 @@ class Slot:
                 PastMessage(past.turn_number, past.role, past.content, moment_of(past.said_at))
                 for past in start.history
             ),
+            pipeline_id=start.pipeline_id,
+            previous_outputs=tuple(StageOutput(stage, output) for stage, output in start.previous_outputs),
         )
         context = self._guard.context = AgentContext(attempt, Path(start.workspace), self._report)
         try:

@@ -47,6 +47,9 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     conversation_id: str | None = None
     turn_number: int | None = None
     history: tuple[Past, ...] = ()
+    pipeline_id: str | None = None
+    previous_outputs: tuple[tuple[str, str], ...] = ()
+    """Name and output of each earlier stage."""
     trace: TraceContext | None = None
     """The run's own span: what the agent records is below it."""
 

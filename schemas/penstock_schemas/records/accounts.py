@@ -6,7 +6,19 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock_schemas.records.base import Epoch, HistoryMessage, Id, Int32, Int64, Micros, Name, PayloadRef, Record
+from penstock_schemas.records.base import (
+    Epoch,
+    HistoryMessage,
+    Id,
+    Int32,
+    Int64,
+    Micros,
+    Name,
+    PayloadRef,
+    PreviousOutput,
+    PreviousOutputsRef,
+    Record,
+)
 
 NAMESPACE_V1 = "penstock.accounts.v1"
 
@@ -38,6 +50,14 @@ class RequestExecution(Record):
     """Set by conversations, as are the two below: the turn this answers, and what was said before it."""
     turn_number: Int64 | None = None
     history: list[HistoryMessage] = Field(default_factory=list)
+    pipeline_id: str | None = None
+    """Set by pipelines, as are the four below: which stage this is, and what it draws from."""
+    stage_index: Int32 | None = None
+    parent_reservation: str | None = None
+    """`ids.pipeline_reservation_id(pipeline_id, epoch)`."""
+    previous_outputs: list[PreviousOutput] = Field(default_factory=list)
+    previous_outputs_ref: PreviousOutputsRef | None = None
+    """The same as a JSON array of such objects, where it is too large to be carried."""
 
 
 class CancelExecution(Record):
@@ -85,6 +105,39 @@ class CheckBudget(Record):
     user_id: str | None = None
     model: str | None = None
     tokens: Int64
+
+
+class ModelNeed(BaseModel):
+    """What the stages of one model want to use together."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    model: str | None = None
+    stages: Int32
+    """How many they are."""
+    input_tokens: Int64
+    output_tokens: Int64
+
+
+class ReservePipeline(Record):
+    """Pipelines: reserve what all stages may use; the answer is PipelineReserved or PipelineReservationRefused."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    pipeline_id: Id
+    epoch: Epoch
+    user_id: str | None = None
+    needs: list[ModelNeed]
+    """One per model."""
+
+
+class ReleasePipeline(Record):
+    """Pipelines: nothing of it runs any more; what is left of its reservation is free."""
+
+    NAMESPACE: ClassVar[str] = NAMESPACE_V1
+
+    pipeline_id: Id
+    epoch: Epoch
 
 
 class SettleExecution(Record):

@@ -52,6 +52,25 @@ class HistoryMessage(BaseModel):
     content_ref: ContentRef | None = None
 
 
+class StageOutputRef(PayloadRef):
+    """What a stage of a pipeline answered, kept in the artifact store."""
+
+
+class PreviousOutputsRef(PayloadRef):
+    """A JSON array of PreviousOutput, kept in the artifact store."""
+
+
+class PreviousOutput(BaseModel):
+    """What an earlier stage of a pipeline answered, as an agent of a later one sees it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    stage: str
+    """Name of the stage."""
+    output: str | None = None
+    output_ref: StageOutputRef | None = None
+
+
 class Record(BaseModel):
     """Base of every record on Kafka.
 

@@ -6,7 +6,18 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock_schemas.records.base import Epoch, HistoryMessage, Id, Int32, Int64, Micros, PayloadRef, Record
+from penstock_schemas.records.base import (
+    Epoch,
+    HistoryMessage,
+    Id,
+    Int32,
+    Int64,
+    Micros,
+    PayloadRef,
+    PreviousOutput,
+    PreviousOutputsRef,
+    Record,
+)
 
 NAMESPACE_V1 = "penstock.executions.v1"
 
@@ -39,6 +50,12 @@ class Work(ExecutionRecord):
     turn_number: Int64 | None = None
     history: list[HistoryMessage] = Field(default_factory=list)
     """The conversation's latest turns, oldest first."""
+    pipeline_id: str | None = None
+    stage_index: Int32 | None = None
+    previous_outputs: list[PreviousOutput] = Field(default_factory=list)
+    """What the stages before it answered, in their order."""
+    previous_outputs_ref: PreviousOutputsRef | None = None
+    """The same as a JSON array of such objects, where it is too large to be carried."""
 
 
 class StartExecution(Work):
@@ -116,6 +133,9 @@ class LifecycleEvent(ExecutionRecord):
     conversation_id: str | None = None
     """The conversation whose turn it is."""
     turn_number: Int64 | None = None
+    pipeline_id: str | None = None
+    """The pipeline whose stage it is."""
+    stage_index: Int32 | None = None
 
 
 class ExecutionAdmitted(LifecycleEvent):

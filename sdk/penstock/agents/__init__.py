@@ -5,7 +5,7 @@ group `penstock.agents`; the entry point's name is the `agent_type` of requests.
 where another attempt may help; any other exception fails the execution for good.
 """
 
-from penstock.agents.attempt import Attempt, PastMessage
+from penstock.agents.attempt import Attempt, PastMessage, StageOutput
 from penstock.agents.calls import ProviderCall, Reportable
 from penstock.agents.catalog import Agent, AgentCatalog, load_agents
 from penstock.agents.context import AgentContext, ToolCall
@@ -22,6 +22,7 @@ __all__ = [
     "Reportable",
     "ReservationUsedUp",
     "RetryableAgentError",
+    "StageOutput",
     "ToolCall",
     "load_agents",
 ]

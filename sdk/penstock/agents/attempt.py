@@ -19,6 +19,15 @@ class PastMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class StageOutput:
+    """What an earlier stage of the pipeline answered."""
+
+    stage: str
+    """Name of the stage."""
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """The attempt an agent works for, as the request named it."""
 
@@ -38,3 +47,5 @@ class Attempt:
     turn_number: int | None = None
     """Number of the turn this run answers, from 1."""
     history: Sequence[PastMessage] = ()
+    pipeline_id: str | None = None
+    previous_outputs: Sequence[StageOutput] = ()

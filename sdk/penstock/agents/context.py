@@ -54,6 +54,10 @@ class AgentContext:
         self.turn_number = attempt.turn_number
         self.history = attempt.history
         """The conversation's latest turns, oldest first, as far as the operator's window for the agent goes."""
+        self.pipeline_id = attempt.pipeline_id
+        """The pipeline this run is a stage of; None where it is of none."""
+        self.previous_outputs = attempt.previous_outputs
+        """What the stages of all earlier steps answered, in the order of the definition."""
         self._workspace = workspace
         self._report = report
         self._seq = 0

@@ -45,6 +45,16 @@ class Reservation(msgspec.Struct, frozen=True, tag="reservation"):
         return Amount(max(tokens, 0), max(nanousd, 0))
 
 
+class Pool(msgspec.Struct, frozen=True, tag="pool"):
+    """What a pipeline has reserved and no stage of it holds."""
+
+    budgets: tuple[str, ...]
+    left: Amount
+
+    def kept(self) -> Amount:
+        return self.left
+
+
 class Unresolved(msgspec.Struct, frozen=True, tag="unresolved"):
     """What stays reserved for a call that was never reported."""
 
@@ -53,6 +63,9 @@ class Unresolved(msgspec.Struct, frozen=True, tag="unresolved"):
 
     def kept(self) -> Amount:
         return self.reserved
+
+
+Held = Reservation | Pool | Unresolved
 
 
 class _Waiting(msgspec.Struct, frozen=True, tag="unpriced-call"):
@@ -65,9 +78,10 @@ class _Position(msgspec.Struct, frozen=True, array_like=True):
 
 
 _BUDGET, _RESERVATION, _UNRESOLVED, _WAITING = b"rbudget/", b"rreservation/", b"runresolved/", b"runpriced-call/"
+_POOL = b"rpool/"
 _POSITION = b"p"
 _budget = msgspec.msgpack.Decoder(Budget).decode
-_held = msgspec.msgpack.Decoder(Reservation | Unresolved).decode
+_held = msgspec.msgpack.Decoder(Held).decode
 _waiting = msgspec.msgpack.Decoder(_Waiting).decode
 _position = msgspec.msgpack.Decoder(_Position).decode
 
@@ -78,7 +92,7 @@ class Kept:
 
     budgets: dict[str, Budget] = field(default_factory=dict)
     """By row key, `budget/<tenant>` or `budget/<tenant>/<user>`."""
-    held: dict[bytes, Reservation | Unresolved] = field(default_factory=dict)
+    held: dict[bytes, Held] = field(default_factory=dict)
     waiting: dict[bytes, Coordinates] = field(default_factory=dict)
     """Usage that was reported and has no price yet."""
     read_to: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -94,7 +108,7 @@ class Kept:
             self.read_to |= {(topic, partition): end for topic, end in _position(value).next_offsets.items()}
         elif key.startswith(_BUDGET) and value is not None:
             self.budgets[key[1:].decode()] = _budget(value)
-        elif key.startswith((_RESERVATION, _UNRESOLVED)):
+        elif key.startswith((_RESERVATION, _POOL, _UNRESOLVED)):
             self.held.pop(key, None)
             if value is not None:
                 self.held[key] = _held(value)

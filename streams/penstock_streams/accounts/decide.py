@@ -24,6 +24,7 @@ from penstock_streams.accounts.configuring import configure_tenant, configure_us
 from penstock_streams.accounts.correcting import correct_usage
 from penstock_streams.accounts.listing import list_prices
 from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy
+from penstock_streams.accounts.pools import draw, pool_of, problem_with_pool, release_pipeline, reserve_pipeline
 from penstock_streams.accounts.prices import price_at
 from penstock_streams.accounts.queue import admitted, cancel_queued, release
 from penstock_streams.accounts.repricing import keep_unpriced, reprice
@@ -47,8 +48,8 @@ from penstock_streams.accounts.validation import (
     request_digest,
 )
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
+from penstock_streams.run_ends import run_ended
 from penstock_streams.timing import month_start_us, period_of
-from penstock_streams.turn_ends import turn_ended
 from penstock_streams.work import Work
 
 
@@ -82,6 +83,11 @@ class Accounts:
                 return list_prices(rows, self.policy, command, event.partition, now)
             case r.ClosePeriod() as command:
                 return close_period(rows, command, event.partition)
+            case r.ReservePipeline() as command:
+                tenant = tenant_of(rows, self.policy, command.tenant_id)
+                return reserve_pipeline(rows, self.policy, command, _problem_with_tenant(tenant), event)
+            case r.ReleasePipeline() as command:
+                return release_pipeline(rows, command)
             case r.CorrectUsage() as command:
                 return correct_usage(rows, self.policy, command, event)
         raise TypeError(f"accounts does not handle {type(event.record).__name__}")
@@ -104,7 +110,10 @@ class Accounts:
             return Decision() if answer.request_digest == digest else _refused(request, execution_id)
 
         tenant = tenant_of(rows, self.policy, request.tenant_id)
+        of_pipeline = request.parent_reservation is not None
         problem = problem_with(request, event.timestamp, self.policy.queues) or _problem_with_tenant(tenant)
+        if not problem and not of_pipeline:  # a pipeline was admitted whole, so its stages wait however many do
+            problem = _problem_with_queue(tenant)
         if problem or tenant is None:
             return _rejected(request, execution_id, digest, problem or _UNKNOWN_TENANT, event.timestamp)
 
@@ -120,9 +129,17 @@ class Accounts:
         budgets = books.roll(request.user_id, period_of(event.timestamp))
         price = price_at(rows, self.policy, request.model, event.timestamp) if request.model else None
         ceiling = wanted_by(request).ceiling(price)
-        if problem := problem_with_budget(books, budgets, ceiling, request.model, priced=price is not None):
+        pool = pool_of(rows, request)
+        if of_pipeline:
+            problem = problem_with_pool(books, pool, ceiling, request.model, priced=price is not None)
+        else:
+            problem = problem_with_budget(books, budgets, ceiling, request.model, priced=price is not None)
+        if problem:
             return _rejected(request, execution_id, digest, problem, event.timestamp)
-        work = reserve(books, budgets, work, ceiling, decision)
+        if pool is not None:
+            work = draw(books, request, pool, work, ceiling, decision)
+        else:
+            work = reserve(books, budgets, work, ceiling, decision)
         books.into(decision)
         if tenant.active < tenant.concurrency and not tenant.waiting:
             decision.puts[key] = m.Answer(request.tenant_id, digest, "admitted")
@@ -197,7 +214,7 @@ class Accounts:
         budgets = books.roll(check.user_id, period_of(event.timestamp))
         price = price_at(rows, self.policy, check.model, event.timestamp) if check.model else None
         tenant = tenant_of(rows, self.policy, check.tenant_id)
-        problem = _problem_with_tenant(tenant)
+        problem = _problem_with_tenant(tenant) or _problem_with_queue(tenant)
         if not problem and not 0 <= check.tokens <= MAX_RESERVED_TOKENS:
             problem = Problem("invalid_request", f"tokens must be 0 to {MAX_RESERVED_TOKENS}, was {check.tokens}")
         if not problem:
@@ -217,6 +234,7 @@ class Accounts:
         return Decision(outputs=[Output(topics.ACCOUNTS_EVENTS, checked)])
 
 
+_OF_WHAT = {"user_id", "agent_type", "conversation_id", "turn_number", "pipeline_id", "stage_index"}
 _UNKNOWN_TENANT = Problem("unknown_tenant", "no such tenant is configured; see: penstock tenants set")
 
 
@@ -225,7 +243,11 @@ def _problem_with_tenant(tenant: m.Tenant | None) -> Problem | None:
         return _UNKNOWN_TENANT
     if tenant.suspended:
         return Problem("tenant_suspended", "the operator suspended this tenant")
-    if tenant.active >= tenant.concurrency and tenant.waiting >= tenant.queue_limit:
+    return None
+
+
+def _problem_with_queue(tenant: m.Tenant | None) -> Problem | None:
+    if tenant is not None and tenant.active >= tenant.concurrency and tenant.waiting >= tenant.queue_limit:
         return Problem("queue_full", f"{tenant.waiting} requests of this tenant already wait")
     return None
 
@@ -242,12 +264,14 @@ def _rejected(
         agent_type=request.agent_type[:128],
         conversation_id=request.conversation_id,
         turn_number=request.turn_number,
+        pipeline_id=request.pipeline_id,
+        stage_index=request.stage_index,
         reason=problem.reason,
         detail=problem.detail,
     )
     return Decision(
         puts={key: m.Answer(request.tenant_id, digest, "rejected")},
-        outputs=[Output(topics.EXECUTIONS_EVENTS, rejected), *turn_ended(rejected)],
+        outputs=[Output(topics.EXECUTIONS_EVENTS, rejected), *run_ended(rejected)],
         timers=[Timer(key, received_us + ANSWERS_KEPT_US)],
     )
 
@@ -263,9 +287,9 @@ def _refused(request: r.RequestExecution, execution_id: str) -> Decision:
     )
     rejected = r.ExecutionRejected(
         **refused.model_dump(include={"tenant_id", "execution_id", "request_id", "reason", "detail"}),
-        **request.model_dump(include={"user_id", "agent_type", "conversation_id", "turn_number"}),
+        **request.model_dump(include=_OF_WHAT),
     )
-    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused), *turn_ended(rejected)])
+    return Decision(outputs=[Output(topics.EXECUTIONS_EVENTS, refused), *run_ended(rejected)])
 
 
 def _not_cancelled(cancel: r.CancelExecution, reason: str, detail: str) -> Decision:

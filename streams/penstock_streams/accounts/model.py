@@ -144,6 +144,8 @@ class Reservation(Row, frozen=True, tag="reservation"):
     spent: tuple[Spent, ...] = ()
     calls: tuple[OpenCall, ...] = ()
     stopped: bool = False
+    pool: str | None = None
+    """Key of what its pipeline has reserved, which gets back what it leaves."""
 
     @property
     def left(self) -> Amount:
@@ -166,6 +168,17 @@ class Reservation(Row, frozen=True, tag="reservation"):
         )
 
 
+class Pool(Row, frozen=True, tag="pool"):
+    """What a pipeline has reserved and no stage of it holds now."""
+
+    tenant_id: str
+    budgets: tuple[str, ...]
+    """Keys of the budgets it counts in."""
+    left: Amount
+    binding: bool
+    """As of a Reservation."""
+
+
 class Unresolved(Row, frozen=True, tag="unresolved"):
     """What stays reserved for a call that was never reported."""
 
@@ -185,7 +198,7 @@ CLOSED_KEY = "closed"
 ROW_TYPES = (
     *(Tenant, Answer, Waiting, Counted),
     *(Prices, Unpriced, UnpricedCall),
-    *(Budget, Reservation, Unresolved, Closed),
+    *(Budget, Reservation, Pool, Unresolved, Closed),
 )
 
 
@@ -223,6 +236,10 @@ def user_of_budget_key(key: str) -> str | None:
 
 def reservation_key(execution_id: str) -> str:
     return f"reservation/{execution_id}"
+
+
+def pool_key(reservation_id: str) -> str:
+    return f"pool/{reservation_id}"
 
 
 def unresolved_key(tenant_id: str, usage_id: str) -> str:

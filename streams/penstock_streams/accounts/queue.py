@@ -14,7 +14,7 @@ from penstock_streams.accounts import model as m
 from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.reservations import close_reservation
 from penstock_streams.kit import Decision, Output, Row, Rows, Timer
-from penstock_streams.turn_ends import turn_ended
+from penstock_streams.run_ends import run_ended
 from penstock_streams.work import Work
 
 RELEASED_AT_ONCE = 100
@@ -80,7 +80,7 @@ def cancel_queued(rows: Rows, tenant_id: str, answer: m.Answer, reason: str, for
     decision.puts[key] = replace(answer, state="settled")
     decision.puts[m.tenant_key(tenant_id)] = replace(tenant, cancelled=tenant.cancelled + 1)
     decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, cancelled, waiting.work.trace))
-    decision.outputs += turn_ended(cancelled, trace=waiting.work.trace)
+    decision.outputs += run_ended(cancelled, trace=waiting.work.trace)
     close_reservation(rows, books, tenant_id, waiting.work.execution_id, None, decision)
     books.into(decision)
     return decision

@@ -148,7 +148,8 @@ def release_unresolved(rows: Rows, books: Books, tenant_id: str, usage_id: str, 
 def close_reservation(
     rows: Rows, books: Books, tenant_id: str, execution_id: str, accepted_epoch: int | None, decision: Decision
 ) -> None:
-    """An execution ended: release what is left, keep what unreported calls may cost, tell what was wasted."""
+    """An execution ended: release what is left, a stage's to its pipeline, keep what unreported calls may cost,
+    tell what was wasted."""
     key = m.reservation_key(execution_id)
     reservation = _reservation(rows, tenant_id, execution_id)
     if reservation is None:
@@ -169,7 +170,11 @@ def close_reservation(
             **about, **asdict(call), reserved_tokens=kept.tokens, reserved_nanousd=kept.nanousd
         )
         decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, unresolved))
-    books.reserve(reservation.budgets, ZERO - left)
+    pool = rows.get(reservation.pool, m.Pool) if reservation.pool else None
+    if reservation.pool and pool:
+        decision.puts[reservation.pool] = replace(pool, left=pool.left + left)
+    else:
+        books.reserve(reservation.budgets, ZERO - left)
     for spent in reservation.spent:
         if spent.epoch != accepted_epoch:
             wasted = r.SpendWasted(

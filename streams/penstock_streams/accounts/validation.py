@@ -84,5 +84,7 @@ def request_digest(request: RequestExecution) -> str:
         *(() if request.reserve_tokens is None else (request.reserve_tokens,)),
         sorted(request.metadata.items()),
         *(() if request.conversation_id is None else (request.conversation_id, request.turn_number)),
+        *(() if request.pipeline_id is None else (request.pipeline_id, request.stage_index)),
+        *(() if request.parent_reservation is None else (request.parent_reservation,)),
     )
     return sha256(msgspec.msgpack.encode(asked)).hexdigest()

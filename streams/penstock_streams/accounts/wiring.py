@@ -35,6 +35,7 @@ def accounts_stage(policy: Policy, artifacts: ArtifactStore) -> Stage:
             topics.EXECUTIONS_EVENTS,
             topics.EXECUTIONS_COMMANDS,
             topics.CONVERSATIONS_COMMANDS,
+            topics.PIPELINES_COMMANDS,
         ),
         row_types=ROW_TYPES,
         decide=Accounts(policy),

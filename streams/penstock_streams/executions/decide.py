@@ -23,8 +23,8 @@ from penstock_streams.executions import answers, leases
 from penstock_streams.executions import model as m
 from penstock_streams.executions.policy import LeaseTimes
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
+from penstock_streams.run_ends import run_ended
 from penstock_streams.timing import SECOND_US
-from penstock_streams.turn_ends import turn_ended
 from penstock_streams.work import Work
 
 replace = msgspec.structs.replace
@@ -320,7 +320,7 @@ class Executions:
         decision: Decision,
         used_tokens: int | None = None,
     ) -> None:
-        """The one terminal state: tell followers and the conversation, let accounts settle, forget the work,
+        """The one terminal state: tell followers and whoever waits for it, let accounts settle, forget the work,
         remember the end."""
         key = m.execution_key(event.execution_id)
         settle = r.SettleExecution(
@@ -330,7 +330,7 @@ class Executions:
             accepted_epoch=event.epoch if status == "completed" else None,
         )
         decision.outputs += [Output(topics.EXECUTIONS_EVENTS, event), Output(topics.ACCOUNTS_COMMANDS, settle)]
-        decision.outputs += turn_ended(event, used_tokens=used_tokens)
+        decision.outputs += run_ended(event, used_tokens=used_tokens)
         decision.puts[key] = replace(execution, state="ended")
         decision.deletes.append(m.assignment_key(event.execution_id))
         decision.timers += [

@@ -32,7 +32,7 @@ def traced(decide: Executions) -> Decide:
 
 def _of_request(rows: Rows, output: Output, cause: TraceContext | None) -> Output:
     record = output.record
-    if not isinstance(record, ExecutionRecord | r.SettleExecution | r.FinishTurn):
+    if not isinstance(record, ExecutionRecord | r.SettleExecution | r.FinishTurn | r.FinishStage):
         return output
     assignment = rows.get(m.assignment_key(record.execution_id), m.Assignment)  # as it was before the decision
     trace = None if assignment is None else assignment.work.trace

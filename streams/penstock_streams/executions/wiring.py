@@ -22,6 +22,7 @@ def executions_stage(times: LeaseTimes, queues: frozenset[str]) -> Stage:
             topics.EXECUTIONS_LEASES,
             topics.ACCOUNTS_COMMANDS,
             topics.CONVERSATIONS_COMMANDS,
+            topics.PIPELINES_COMMANDS,
             *dispatch,
         ),
         row_types=ROW_TYPES,

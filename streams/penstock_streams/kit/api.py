@@ -95,6 +95,15 @@ Prepare = Callable[[Record], Awaitable[Record]]
 not change the routing key. `Unreachable` is retried with back-off, any other error makes a dead letter."""
 
 
+PrepareWithRows = Callable[[Record, Rows], Awaitable[Record]]
+"""As `Prepare`, for a record that the stage wrote to itself and whose I/O is about its own rows.
+
+It sees the rows as of the latest commit, so at least those put by the decision that wrote the record; other
+records of the same batch are not decided yet. Use rows that never change, and let the decision check that they
+still count.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stage's declaration; its inputs share one partition count, and partition n of all is one task."""
@@ -110,6 +119,8 @@ class Stage:
     """See `Timer.after_grace`."""
     prepare: Mapping[type[Record], Prepare] = field(default_factory=dict)
     """By record type; most need none."""
+    prepare_with_rows: Mapping[type[Record], PrepareWithRows] = field(default_factory=dict)
+    """By record type, none of which is in `prepare`."""
 
     def __post_init__(self) -> None:
         if not 1 <= len({topic.name for topic in self.inputs}) == len(self.inputs) <= 2:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Union
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar, Union
 
 import msgspec
 
 from penstock_streams.kit.api import Row
 from penstock_streams.kit.errors import RowUnreadable
 
+R = TypeVar("R", bound=Row)
 POSITION_KEY: Final = b"p"
 _ROW, TIMER_PREFIX = b"r", b"t"
 
@@ -79,3 +80,23 @@ class RowDecoder:
             raise RowUnreadable(
                 f"row {key!r} fits none of {self._names}: {exc}; deploy code that reads its predecessor's rows"
             ) from exc
+
+
+class StoredRows:
+    """The rows of a task as of its latest commit.
+
+    Args:
+        stored: reads the task's store by changelog key.
+    """
+
+    def __init__(self, decoder: RowDecoder, stored: Callable[[bytes], bytes | None]) -> None:
+        self._decoder = decoder
+        self._stored = stored
+
+    def get(self, key: str, row_type: type[R]) -> R | None:
+        """As `Rows.get`."""
+        raw = self._stored(row_key(key))
+        row = None if raw is None else self._decoder.decode(key, raw)
+        if row is not None and not isinstance(row, row_type):
+            raise TypeError(f"row {key!r} is a {type(row).__name__}, not a {row_type.__name__}")
+        return row

@@ -28,6 +28,7 @@ from aiokafka import TopicPartition
 from penstock_services.consuming import Standing
 from penstock_streams.kit._faults import crash_point
 from penstock_streams.kit.alarm import Alarm
+from penstock_streams.kit.api import Prepare, PrepareWithRows, Rows
 from penstock_streams.kit.batch import Message
 from penstock_streams.kit.fold import Fold
 from penstock_streams.kit.intake import Arrived, Intake
@@ -37,6 +38,7 @@ from penstock_streams.kit.rows import (
     POSITION_KEY,
     Position,
     RowDecoder,
+    StoredRows,
     TimerRow,
     encode,
 )
@@ -137,7 +139,10 @@ class Task:
         stage = self._facts.stage
         inputs = {topic.name: topic for topic in stage.inputs}
         partitions = self._position.partitions
-        return Intake(inputs, partitions, self._facts.partition, self._parts.codec, stage.prepare, self._wait_for)
+        rows = StoredRows(self._decoder, self._parts.store.get)
+        reading = {kind: _reading(prepare, rows) for kind, prepare in stage.prepare_with_rows.items()}
+        prepare = {**stage.prepare, **reading}
+        return Intake(inputs, partitions, self._facts.partition, self._parts.codec, prepare, self._wait_for)
 
     def _fold_records(self, fold: Fold) -> None:
         while self._arrived and fold.result.encoded_bytes < self._parts.settings.max_batch_bytes:
@@ -184,6 +189,10 @@ class Task:
 
     def _wait_for(self, what: str | None) -> None:
         self._waiting_for = what
+
+
+def _reading(prepare: PrepareWithRows, rows: Rows) -> Prepare:
+    return lambda record: prepare(record, rows)
 
 
 def _fold_timers(due: list[tuple[str, TimerRow]], fold: Fold) -> None:

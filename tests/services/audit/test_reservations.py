@@ -169,7 +169,7 @@ def test_a_second_look_confirms_what_is_off_by_as_much_though_the_budget_moved_o
 @pytest.mark.parametrize("row_type", m.ROW_TYPES)
 def test_every_kind_of_row_is_read_or_of_no_concern(row_type: type[Row]):
     """A new kind of row must be looked at here: it may hold a budget's money."""
-    known = {m.Budget, m.Reservation, m.Unresolved, m.UnpricedCall}
+    known = {m.Budget, m.Reservation, m.Pool, m.Unresolved, m.UnpricedCall}
     of_no_concern = {m.Tenant, m.Answer, m.Waiting, m.Counted, m.Prices, m.Unpriced, m.Closed}
     assert row_type in known | of_no_concern
 
