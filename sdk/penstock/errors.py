@@ -25,7 +25,8 @@ PenstockError                        exit code 1
 │   ├── RegistryUnreachable
 │   ├── KafkaUnreachable
 │   ├── ClickHouseUnreachable
-│   └── ArtifactStoreUnreachable
+│   ├── ArtifactStoreUnreachable
+│   └── ProjectStoreUnreachable
 ├── Unverifiable                     exit code 5: the facts are no longer there to check
 ├── NotFound
 ├── AlreadyEnded                     there is nothing left to cancel
@@ -110,6 +111,7 @@ __all__ = [
     "PortTaken",
     "PriceRejected",
     "ProcessFailed",
+    "ProjectStoreUnreachable",
     "QuotaExceeded",
     "RecordTooLarge",
     "RegistryUnreachable",
@@ -203,6 +205,10 @@ class ClickHouseUnreachable(Unreachable):
 
 class ArtifactStoreUnreachable(Unreachable):
     """The artifact store could not be read or written."""
+
+
+class ProjectStoreUnreachable(Unreachable):
+    """The project store could not be read."""
 
 
 class Unverifiable(PenstockError):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from penstock_schemas.records import PayloadRef
+
 Reason = Literal[
     "completed",
     "timed_out",
@@ -32,7 +34,7 @@ class Receipt:
     gb_seconds: float
     """`peak_memory_bytes` / 10^9 times `wall_s`."""
     bytes_written: int
-    """Bytes its processes wrote to files, as far as the kernel counted them before they were killed."""
+    """What the tenant's volume grew by while it ran; what it deleted again does not count."""
     wall_s: float
 
 
@@ -56,16 +58,28 @@ class Outcome:
         return self.reason == "completed" and self.exit_code == 0
 
 
-class Commands(Protocol):
-    """Runs commands in the sandbox of one attempt."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of the workspace that was put into the artifact store."""
+
+    path: str
+    """Below the workspace."""
+    ref: PayloadRef
+
+
+class Sandboxed(Protocol):
+    """The sandbox and the workspace of one attempt."""
+
+    def prepare(self) -> None:
+        """Make the workspace, and fill it with the project's files, unless that was done."""
+        ...
 
     async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes | None = None,
-        timeout_s: float | None = None,
-        output_bytes: int = OUTPUT_BYTES,
+        self, argv: Sequence[str], *, stdin: bytes | None, timeout_s: float | None, output_bytes: int
     ) -> Outcome:
-        """Run `argv` to its end."""
+        """Run `argv` in the sandbox to its end."""
+        ...
+
+    async def keep(self, patterns: Sequence[str]) -> Sequence[Kept]:
+        """Put the files that match into the artifact store."""
         ...

@@ -15,7 +15,7 @@ from penstock.errors import InvalidInput, SandboxFailed, SandboxUnavailable
 from penstock_services.sandbox import command_line, seccomp
 from penstock_services.sandbox.capture import Capture
 from penstock_services.sandbox.cgroups import Group, Hierarchy, prepared_hierarchy
-from penstock_services.sandbox.disk import is_full
+from penstock_services.sandbox.disk import is_full, volume_bytes
 from penstock_services.sandbox.host import found_bwrap
 from penstock_services.sandbox.owners import this_process
 from penstock_services.sandbox.policies import Policy
@@ -102,7 +102,7 @@ class Sandbox:
     async def _run_in(
         self, group: Group, argv: Sequence[str], stdin: bytes | None, limit_s: float, output_bytes: int
     ) -> Outcome:
-        started_s = time.monotonic()
+        started_s, before_bytes = time.monotonic(), volume_bytes(self._workspace)
         with ExitStack() as ours:
             with ExitStack() as theirs:
                 output_fd, their_output_fd = os.pipe2(os.O_CLOEXEC)
@@ -136,7 +136,7 @@ class Sandbox:
                 cpu_s=counts.cpu_s,
                 peak_memory_bytes=counts.peak_memory_bytes,
                 gb_seconds=counts.peak_memory_bytes / 1e9 * wall_s,
-                bytes_written=ended.written_bytes,
+                bytes_written=max(0, volume_bytes(self._workspace) - before_bytes),
                 wall_s=wall_s,
             ),
         )
