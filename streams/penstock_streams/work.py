@@ -66,6 +66,8 @@ class Work(msgspec.Struct, frozen=True):
     conversation_id: str | None = None
     turn_number: int | None = None
     history: tuple[Said, ...] = ()
+    tier: str = "free"
+    """The tenant's at admission."""
     trace: TraceContext | None = None
     """The trace of the request; what a timer or a worker without tracing causes still belongs to it."""
 
@@ -127,4 +129,5 @@ def _common(record: RequestExecution | StartExecution) -> dict[str, Any]:
         "conversation_id": record.conversation_id,
         "turn_number": record.turn_number,
         "history": tuple(map(Said.of, record.history)),
+        "tier": getattr(record, "tier", "free"),
     }

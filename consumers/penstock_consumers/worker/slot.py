@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from penstock.agents import AgentCatalog, AgentContext, Attempt, PastMessage, Reportable, load_agents
-from penstock.errors import AgentError, RetryableAgentError
+from penstock.errors import AgentError, RetryableAgentError, SandboxFailed, Unreachable
 from penstock.models import moment_of
 from penstock_consumers.worker.guard import Guard, die
+from penstock_consumers.worker.sandboxing import AttemptSandbox
 from penstock_consumers.worker.sessions import kill_session
 from penstock_consumers.worker.wire import (
     Ended,
@@ -96,7 +97,9 @@ class Slot:
                 for past in start.history
             ),
         )
-        context = self._guard.context = AgentContext(attempt, Path(start.workspace), self._report)
+        context = self._guard.context = AgentContext(
+            attempt, Path(start.workspace), self._report, AttemptSandbox(start) if start.sandboxed else None
+        )
         try:
             output: object = await self._agents.agent(start.agent_type).run(context)
         except OSError as exc:
@@ -133,7 +136,7 @@ def _failure(exc: BaseException) -> Ended:
     return Ended(
         error_type=type(exc).__name__,
         error_message=message.encode(errors="replace").decode(),
-        retryable=isinstance(exc, AgentError) and exc.retryable,
+        retryable=(isinstance(exc, AgentError) and exc.retryable) or isinstance(exc, SandboxFailed | Unreachable),
     )
 
 

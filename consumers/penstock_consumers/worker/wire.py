@@ -47,6 +47,9 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     conversation_id: str | None = None
     turn_number: int | None = None
     history: tuple[Past, ...] = ()
+    tier: str = "free"
+    sandboxed: bool = False
+    """Whether the worker has tried this tier's sandbox; without it no command runs."""
     trace: TraceContext | None = None
     """The run's own span: what the agent records is below it."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-FULL_BLOCKS = 16
-"""A file system with fewer free blocks has refused what it was given: ext4 keeps a few for itself."""
+FULL_BYTES = 1024 * 1024
+"""With less free than this, a file system may refuse what it is given: ext4 takes a write that comes in one large
+page as a whole or not at all."""
 
 
 def volume_bytes(workspace: Path) -> int:
@@ -20,4 +21,4 @@ def volume_bytes(workspace: Path) -> int:
 def is_full(workspace: Path) -> bool:
     """Whether the workspace's file system has no room for another block or file."""
     found = os.statvfs(workspace)
-    return found.f_bavail < FULL_BLOCKS or found.f_favail == 0
+    return found.f_bavail * found.f_frsize < FULL_BYTES or found.f_favail == 0

@@ -53,7 +53,7 @@ class Sandbox:
         if uid <= 0:
             raise InvalidInput(f"a sandbox cannot run as user {uid}; give it a user that nobody else has")
         self._policy = policy
-        self._workspace = workspace
+        self.workspace = workspace
         self._uid = uid
         self._runtime = runtime or Runtime(SandboxSettings().folder / "runtime")
         self._bwrap = found_bwrap()
@@ -64,6 +64,14 @@ class Sandbox:
                 "not have: take the option away"
             )
         self._hierarchy = hierarchy or prepared_hierarchy()
+
+    def under(self, policy: Policy) -> Sandbox:
+        """The same under another policy."""
+        return Sandbox(policy, self.workspace, self._uid, runtime=self._runtime, hierarchy=self._hierarchy)
+
+    def within(self, workspace: Path) -> Sandbox:
+        """The same in another workspace of the same user."""
+        return Sandbox(self._policy, workspace, self._uid, runtime=self._runtime, hierarchy=self._hierarchy)
 
     async def run(
         self,
@@ -102,7 +110,7 @@ class Sandbox:
     async def _run_in(
         self, group: Group, argv: Sequence[str], stdin: bytes | None, limit_s: float, output_bytes: int
     ) -> Outcome:
-        started_s, before_bytes = time.monotonic(), volume_bytes(self._workspace)
+        started_s, before_bytes = time.monotonic(), volume_bytes(self.workspace)
         with ExitStack() as ours:
             with ExitStack() as theirs:
                 output_fd, their_output_fd = os.pipe2(os.O_CLOEXEC)
@@ -124,7 +132,7 @@ class Sandbox:
             os.set_blocking(status_fd, False)
             with suppress(BlockingIOError):
                 status = os.read(status_fd, STATUS_BYTES)
-        seen = Seen(ended.timed_out, is_full(self._workspace), counts, status, ended.status, capture.output)
+        seen = Seen(ended.timed_out, is_full(self.workspace), counts, status, ended.status, capture.output)
         end = ending(self._policy, argv, seen)
         return Outcome(
             end.reason,
@@ -136,7 +144,7 @@ class Sandbox:
                 cpu_s=counts.cpu_s,
                 peak_memory_bytes=counts.peak_memory_bytes,
                 gb_seconds=counts.peak_memory_bytes / 1e9 * wall_s,
-                bytes_written=max(0, volume_bytes(self._workspace) - before_bytes),
+                bytes_written=max(0, volume_bytes(self.workspace) - before_bytes),
                 wall_s=wall_s,
             ),
         )
@@ -152,7 +160,7 @@ class Sandbox:
     ) -> subprocess.Popen[bytes]:
         seccomp_fds = [memory_file(program, theirs) for program in seccomp.programs()]
         shown = self._runtime.shown(self._policy)
-        options = command_line.bwrap_options(self._policy, str(self._workspace), shown, seccomp_fds, status_fd)
+        options = command_line.bwrap_options(self._policy, str(self.workspace), shown, seccomp_fds, status_fd)
         options_fd = memory_file("\0".join(options).encode() + b"\0", theirs)
         try:
             return subprocess.Popen(

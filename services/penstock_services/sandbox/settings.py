@@ -21,5 +21,8 @@ class SandboxSettings(Settings):
     (o+x), because a sandbox enters its workspace as a user of its own."""
     policies: Path | None = None
     """A file of the shape of `tiers.toml` that changes the built-in policies."""
+    projects_url: str | None = None
+    """Where projects are, as `<url>/<tenant>/<project_id>/`: a folder, or any fsspec URL whose package is
+    installed."""
     first_uid: Annotated[int, Field(ge=1_000, lt=2**31 - 70_000)] = 2_000_000_000
     """Users of sandboxes are numbered from here, one a slot; no account may be among the next 65,536."""
