@@ -132,7 +132,7 @@ class AgentContext:
     def _sandbox(self) -> Sandboxed:
         if self._sandboxed is None:
             raise SandboxUnavailable(
-                "this worker runs no commands: it was started without a sandbox (PENSTOCK_WORKER_TIERS)"
+                "this worker runs no commands of this run: it has no sandbox for its tier (PENSTOCK_WORKER_TIERS)"
             )
         return self._sandboxed
 
