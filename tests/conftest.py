@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.kafka", "tests.fixtures.clickhouse", "tests.fixtures.tracing"]
+pytest_plugins = [
+    "tests.fixtures.kafka",
+    "tests.fixtures.clickhouse",
+    "tests.fixtures.sandbox",
+    "tests.fixtures.tracing",
+]
 E2E = Path(__file__).parent / "e2e"
 
 

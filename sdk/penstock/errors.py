@@ -17,6 +17,7 @@ PenstockError                        exit code 1
 │   │   ├── InvalidTemplate          a brace in a prompt that is almost a placeholder
 │   │   └── InvalidPipeline          a definition that says what cannot be done, and where
 │   ├── PayloadTooLarge
+│   ├── PolicyRefused                the operator's sandbox policies
 │   └── MissingExtra                 a command whose packages are not installed
 ├── RequestRejected                  exit code 3: accounts said no, with a reason
 │   ├── MessageRejected              conversations did, about a message
@@ -27,7 +28,8 @@ PenstockError                        exit code 1
 │   ├── RegistryUnreachable
 │   ├── KafkaUnreachable
 │   ├── ClickHouseUnreachable
-│   └── ArtifactStoreUnreachable
+│   ├── ArtifactStoreUnreachable
+│   └── ProjectStoreUnreachable
 ├── Unverifiable                     exit code 5: the facts are no longer there to check
 ├── NotFound
 ├── AlreadyEnded                     there is nothing left to cancel
@@ -44,6 +46,12 @@ PenstockError                        exit code 1
 │   ├── PermanentAgentError
 │   │   └── ReservationUsedUp
 │   └── UnknownAgent
+├── SandboxError                     nothing was run: never an unsandboxed fallback
+│   ├── SandboxUnavailable           this host cannot hold a tier's limits
+│   ├── SandboxFailed                a sandbox that should work could not be set up
+│   └── WorkspaceError               a workspace could not be made, filled or collected
+│       ├── WorkspaceRefused         an id, a project or a pattern that is not allowed
+│       └── QuotaExceeded            what should go in is larger than what the tenant has left
 └── StackError                       the embedded stack cannot start or stop
     ├── PortTaken
     ├── JavaMissing
@@ -112,13 +120,19 @@ __all__ = [
     "PipelineCancelledError",
     "PipelineFailedError",
     "PipelineRejected",
+    "PolicyRefused",
     "PortTaken",
     "PriceRejected",
     "ProcessFailed",
+    "ProjectStoreUnreachable",
+    "QuotaExceeded",
     "RecordTooLarge",
     "RegistryUnreachable",
     "RequestRejected",
     "RetryableAgentError",
+    "SandboxError",
+    "SandboxFailed",
+    "SandboxUnavailable",
     "StackError",
     "UndecodableRecord",
     "UnencodableRecord",
@@ -128,6 +142,8 @@ __all__ = [
     "Unreachable",
     "Unverifiable",
     "UsageError",
+    "WorkspaceError",
+    "WorkspaceRefused",
 ]
 
 
@@ -168,6 +184,10 @@ class InvalidPipeline(InvalidInput):
 
 class PayloadTooLarge(UsageError):
     """An inline payload above the limit where no artifact store is configured to take it."""
+
+
+class PolicyRefused(UsageError):
+    """The operator's sandbox policies cannot be used; the message names the file, the key and the value."""
 
 
 class MissingExtra(UsageError):
@@ -227,6 +247,10 @@ class ClickHouseUnreachable(Unreachable):
 
 class ArtifactStoreUnreachable(Unreachable):
     """The artifact store could not be read or written."""
+
+
+class ProjectStoreUnreachable(Unreachable):
+    """The project store could not be read."""
 
 
 class Unverifiable(PenstockError):
@@ -322,6 +346,30 @@ class ReservationUsedUp(PermanentAgentError):
 
 class UnknownAgent(AgentError):
     """No agent of that type is registered in this worker; the message lists those that are."""
+
+
+class SandboxError(PenstockError):
+    """A command was not run, because it would not have been held. There is no unsandboxed fallback."""
+
+
+class SandboxUnavailable(SandboxError):
+    """This host cannot hold what a tier promises; the message names what is missing and how to get it."""
+
+
+class SandboxFailed(SandboxError):
+    """A sandbox that worked at start could not be set up now; the message has what the system said."""
+
+
+class WorkspaceError(SandboxError):
+    """A workspace could not be made, filled, collected or removed."""
+
+
+class WorkspaceRefused(WorkspaceError):
+    """An id, a project or a pattern that could lead out of a workspace."""
+
+
+class QuotaExceeded(WorkspaceError):
+    """What should go into a workspace is larger than what its tenant has left on this host."""
 
 
 class StackError(PenstockError):

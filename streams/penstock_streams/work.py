@@ -108,6 +108,8 @@ class Work(msgspec.Struct, frozen=True):
     stage_index: int | None = None
     previous_outputs: tuple[Earlier, ...] = ()
     previous_outputs_ref: Ref | None = None
+    tier: str = "free"
+    """The tenant's at admission."""
     trace: TraceContext | None = None
     """The trace of the request; what a timer or a worker without tracing causes still belongs to it."""
 
@@ -179,4 +181,5 @@ def _common(record: RequestExecution | StartExecution) -> dict[str, Any]:
         "stage_index": record.stage_index,
         "previous_outputs": tuple(map(Earlier.of, record.previous_outputs)),
         "previous_outputs_ref": Ref.of(record.previous_outputs_ref) if record.previous_outputs_ref else None,
+        "tier": getattr(record, "tier", "free"),
     }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.agents import Agent, AgentContext, Attempt
+from penstock.agents.commands import Sandboxed
 from penstock_schemas import records as r
 
 
@@ -17,6 +18,7 @@ class ByHand:
 
     workspace: Path
     reports: list[r.Record] = field(default_factory=list)
+    sandboxed: Sandboxed | None = None
 
     def context(self, text: str = "hello", **fields: Any) -> AgentContext:
         async def report(record: r.Record) -> None:
@@ -25,7 +27,7 @@ class ByHand:
         attempt = Attempt(
             **{"execution_id": "e-1", "epoch": 1, "tenant_id": "acme", "agent_type": "a"} | fields, input=text
         )
-        return AgentContext(attempt, self.workspace, report)
+        return AgentContext(attempt, self.workspace, report, self.sandboxed)
 
     async def run(self, agent: Agent, text: str = "hello", **fields: Any) -> str:
         return await agent.run(self.context(text, **fields))
@@ -45,7 +47,6 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     for name in ("PENSTOCK_ASSISTANT_BASE_URL", "PENSTOCK_ASSISTANT_API_KEY", "PENSTOCK_ASSISTANT_MODEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("PENSTOCK_UNSAFE_SHELL", raising=False)
 
     def set_variables(**values: str) -> None:
         for name, value in values.items():

@@ -1,57 +1,86 @@
-"""`shell`."""
+"""`shell`, in a real sandbox."""
 
-import time
+from dataclasses import replace
 
 import pytest
 
-from penstock_consumers.agents.shell import CommandFailed, CommandTimedOut, ShellAgent, ShellDisabled
+from penstock.errors import SandboxUnavailable
+from penstock_consumers.agents.shell import CommandFailed, CommandStopped, CommandTimedOut, ShellAgent
 from penstock_schemas import records as r
-from tests.worker.lease_authority import exists, until
+from tests.fixtures.sandbox import SandboxWorld
+
+
+class InSandbox:
+    """What a slot gives an agent, on a sandbox of these tests."""
+
+    def __init__(self, world: SandboxWorld, **changes: object) -> None:
+        self.workspace = world.workspace()
+        policy = replace(world.policies["free"], **changes)  # type: ignore[arg-type]
+        self._sandbox = world.sandbox(policy, self.workspace)
+
+    def prepare(self) -> None:
+        pass
+
+    async def run(self, argv, **options):
+        return await self._sandbox.run(argv, **options)
+
+    async def keep(self, patterns):
+        raise NotImplementedError
 
 
 @pytest.fixture
-def allowed(environment):
-    environment(PENSTOCK_UNSAFE_SHELL="1")
-    return environment
+def sandboxed(by_hand, sandbox_world):
+    by_hand.sandboxed = InSandbox(sandbox_world)
+    return by_hand
 
 
-async def test_shell_is_off_unless_the_operator_turned_it_on(by_hand, tmp_path):
-    with pytest.raises(ShellDisabled, match="PENSTOCK_UNSAFE_SHELL=1"):
+async def test_without_a_sandbox_nothing_is_run(by_hand, tmp_path):
+    with pytest.raises(SandboxUnavailable, match="PENSTOCK_WORKER_TIERS"):
         await by_hand.run(ShellAgent(), f"touch {tmp_path}/ran")
     assert not (tmp_path / "ran").exists()
-    assert by_hand.reports == []
 
 
-async def test_a_command_runs_in_the_attempts_folder_and_its_output_is_the_result(by_hand, allowed):
-    output = await by_hand.run(ShellAgent(), "echo x > made; pwd; echo oops >&2")
-    assert output == f"{by_hand.workspace}\noops\n"
-    assert (by_hand.workspace / "made").exists()
-    assert by_hand.all(r.ToolCalled)[0].status == "success"
+async def test_a_command_runs_in_the_workspace_and_its_output_is_the_result(sandboxed):
+    output = await sandboxed.run(ShellAgent(), "echo x > made; pwd; echo oops >&2")
+    assert output == "/workspace\noops\n"
+    assert (sandboxed.sandboxed.workspace.path / "made").read_text() == "x\n"
+    assert sandboxed.all(r.ToolCalled)[0].status == "success"
 
 
-async def test_a_command_sees_none_of_the_workers_environment(by_hand, allowed):
-    allowed(PENSTOCK_KAFKA_SASL_PASSWORD="secret")
-    names = {line.split("=")[0] for line in (await by_hand.run(ShellAgent(), "env")).splitlines()}
-    assert names <= {"PATH", "HOME", "LANG", "PWD", "SHLVL", "_"}
+async def test_what_a_command_used_is_reported_once_as_usage_of_the_sandbox(sandboxed):
+    await sandboxed.run(ShellAgent(), "seq 100000 | sort > sorted")
+    (usage,) = sandboxed.all(r.RecordUsage)
+    assert (usage.model, usage.input_tokens, usage.output_tokens, usage.tool_calls) == ("sandbox", 0, 0, 1)
+    assert usage.sandbox_cpu_ms > 0
+    assert usage.sandbox_gb_ms > 0
 
 
-async def test_a_failed_command_fails_the_run_with_its_status_and_output(by_hand, allowed):
+async def test_a_failed_command_is_billed_too(sandboxed):
     with pytest.raises(CommandFailed, match="status 3: bad"):
-        await by_hand.run(ShellAgent(), "echo bad; exit 3")
+        await sandboxed.run(ShellAgent(), "echo bad; exit 3")
+    assert len(sandboxed.all(r.RecordUsage)) == 1
 
 
-async def test_of_much_output_the_end_is_kept(by_hand, allowed):
-    allowed(PENSTOCK_SHELL_OUTPUT_BYTES="100")
-    output = await by_hand.run(ShellAgent(), "seq 100000")
+async def test_a_command_sees_none_of_the_workers_environment(sandboxed, environment):
+    environment(PENSTOCK_KAFKA_SASL_PASSWORD="secret")
+    names = {line.split("=")[0] for line in (await sandboxed.run(ShellAgent(), "env")).splitlines()}
+    assert names <= {"PATH", "HOME", "LANG", "PWD", "SHLVL", "_", "TMPDIR", "USER", "TERM"}
+
+
+async def test_of_much_output_the_end_is_kept(sandboxed, environment):
+    environment(PENSTOCK_SHELL_OUTPUT_BYTES="100")
+    output = await sandboxed.run(ShellAgent(), "seq 100000")
     assert len(output) == 100
     assert output.endswith("\n99999\n100000\n")
 
 
-async def test_a_command_over_its_time_is_killed_with_its_children(by_hand, allowed):
-    allowed(PENSTOCK_SHELL_LIMIT_S="0.3")
-    begun = time.monotonic()
-    with pytest.raises(CommandTimedOut, match=r"after 0\.3 s"):
-        await by_hand.run(ShellAgent(), "sleep 1000 & echo $! > child; wait")
-    assert time.monotonic() - begun < 5
-    child = int((by_hand.workspace / "child").read_text())
-    await until(lambda: not exists(child), "the child ended")
+async def test_a_command_over_its_time_is_killed(sandboxed, environment):
+    environment(PENSTOCK_SHELL_LIMIT_S="0.3")
+    with pytest.raises(CommandTimedOut, match=r"killed after 0\.\d s; it said: before"):
+        await sandboxed.run(ShellAgent(), "echo before; sleep 1000 & wait")
+
+
+async def test_the_limit_that_stopped_a_command_is_named(by_hand, sandbox_world):
+    by_hand.sandboxed = InSandbox(sandbox_world, memory_bytes=32 << 20)
+    with pytest.raises(CommandStopped, match="signal 9: out_of_memory"):
+        await by_hand.run(ShellAgent(), "exec python3 -c 'x = bytearray(b\"x\") * (64 << 20)'")

@@ -56,7 +56,7 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, sandbox_folder: Path) -> Iterator[Stack]:
     """The whole stack in a folder of its own, on free ports."""
     home = tmp_path_factory.mktemp("stack") / ".penstock"
     running = Stack(home)

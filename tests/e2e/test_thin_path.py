@@ -44,10 +44,18 @@ def test_the_offline_assistant_reads_its_input_and_is_billed(stack: Stack):
     assert eventually(lambda: stack.json("bill", "reader")["by"]["model"])[0]["cost_nanousd"] > 0
 
 
-def test_the_shell_agent_refuses_to_run_without_a_sandbox(stack: Stack):
-    done = stack.penstock("run", "shell", "--input", "id", "--tenant", "acme", "--follow")
-    assert done.returncode == 1
-    assert "PENSTOCK_UNSAFE_SHELL" in done.stdout + done.stderr
+def test_the_shell_agent_runs_its_command_in_the_sandbox_and_bills_what_it_used(stack: Stack):
+    done = stack.penstock(
+        "run", "shell", "--input", "hostname; id -u; ls /root", "--tenant", "sandboxed", "--follow"
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "cannot access '/root'" in done.stdout + done.stderr
+    done = stack.penstock("run", "shell", "--input", "hostname; id -u", "--tenant", "sandboxed", "--follow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sandbox\n1000" in done.stdout
+    lines = eventually(lambda: stack.json("bill", "sandboxed")["by"]["model"])
+    assert lines[0]["model"] == "sandbox"
+    assert lines[0]["cost_nanousd"] > 0
 
 
 def test_an_unknown_agent_fails_the_run_and_names_those_there_are(stack: Stack):

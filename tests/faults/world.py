@@ -39,6 +39,7 @@ SETTINGS = {
     "PENSTOCK_WORKER_HEARTBEAT_S": "1",
     "PENSTOCK_WORKER_LEASE_MARGIN_S": "1.5",
     "PENSTOCK_WORKER_DRAIN_S": "0",
+    "PENSTOCK_WORKER_TIERS": "",  # these agents run no commands, and a restart should not wait for canaries
     "PENSTOCK_WORKER_MIN_FREE_BYTES": str(MIN_FREE_BYTES),
 }
 

@@ -53,6 +53,7 @@ def start_worker(platform: Platform):
     @asynccontextmanager
     async def start(**settings: object) -> AsyncIterator[Worker]:
         quick = {"queues": (QUEUE,), "concurrency": 2, "heartbeat_s": 0.2, "lease_margin_s": 0.3, "drain_s": 0.0}
+        quick |= {"tiers": ()}  # trying the sandboxes takes a second; tests/worker/test_sandbox.py does
         worker = Worker(
             WorkerSettings(**quick | settings),
             platform.kafka,

@@ -8,9 +8,12 @@ from penstock_consumers.worker.attempts import Attempts
 from penstock_consumers.worker.claims import Claims
 from penstock_consumers.worker.leases import LeaseTable
 from penstock_consumers.worker.pool import SlotPool
+from penstock_consumers.worker.provision import Provision
+from penstock_consumers.worker.settings import WorkerSettings
 from penstock_schemas import records as r
 from tests.worker.lease_authority import lease, until
 
+NO_SANDBOX = Provision(WorkerSettings(tiers=()))
 DISPATCH = r.ExecutionDispatched(
     tenant_id="acme", execution_id="e-1", request_id="q", agent_type="a", timeout_s=1, epoch=1, dispatch_seq=1
 )
@@ -42,7 +45,9 @@ class World:
         self.outbox = Acknowledging()
         self.claims = Claims(self.outbox, "w", retry_s=60, patience_s=60)
         self.pool = SlotPool(1)
-        self.attempts = Attempts("w", self.outbox, self.claims, LeaseTable(margin_s=3), self.pool, None, tmp_path)
+        self.attempts = Attempts(
+            "w", self.outbox, self.claims, LeaseTable(margin_s=3), self.pool, None, tmp_path, NO_SANDBOX
+        )
         self.answered = 0
 
     async def hint(self) -> None:

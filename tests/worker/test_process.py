@@ -29,12 +29,13 @@ app()
 
 @asynccontextmanager
 async def worker_process(
-    platform: Platform, *options: str, output: int | None = None
+    platform: Platform, *options: str, output: int | None = None, tiers: str = ""
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = os.environ | {
         "PENSTOCK_KAFKA_BOOTSTRAP_SERVERS": platform.kafka.bootstrap_servers,
         "PENSTOCK_REGISTRY_URL": platform.registry.url,
         "PENSTOCK_WORKER_HEARTBEAT_S": "0.2",
+        "PENSTOCK_WORKER_TIERS": tiers,
         "PENSTOCK_WORKER_LEASE_MARGIN_S": "0.3",
         "PENSTOCK_HEALTH_PORT": str(free_ports(1)[0]),
     }

@@ -16,6 +16,7 @@ from penstock_consumers.worker.leases import LeaseKey, LeaseTable
 from penstock_consumers.worker.observing import Observed
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
 from penstock_consumers.worker.pool import Reservation, SlotPool
+from penstock_consumers.worker.provision import Provision
 from penstock_consumers.worker.reporter import Reporter
 from penstock_consumers.worker.run import Run
 from penstock_schemas import records as r
@@ -45,7 +46,8 @@ class Attempts:
         leases: the leases held.
         pool: where runs run.
         store: payloads by reference; None where none is configured.
-        workspaces: folder for the attempts' folders.
+        workspaces: folder for the attempts' folders where there is no sandbox.
+        provision: the sandboxes of this worker.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Attempts:
         pool: SlotPool,
         store: ArtifactStore | None,
         workspaces: Path,
+        provision: Provision,
     ) -> None:
         self._worker_id = worker_id
         self._outbox = outbox
@@ -65,6 +68,7 @@ class Attempts:
         self._pool = pool
         self._store = store
         self._workspaces = workspaces
+        self._provision = provision
         self._busy: set[LeaseKey] = set()
         self._running: dict[LeaseKey, Run] = {}
         self._granted: OrderedDict[LeaseKey, None] = OrderedDict()
@@ -178,6 +182,7 @@ class Attempts:
                 reporter=Reporter(self._outbox, dispatch, self._worker_id, self._store, observed),
                 store=self._store,
                 workspaces=self._workspaces,
+                provision=self._provision,
                 trace=observed.trace,
             )
             await run.execute()

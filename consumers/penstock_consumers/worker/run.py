@@ -15,6 +15,7 @@ from penstock_consumers.worker.earlier import earlier_outputs
 from penstock_consumers.worker.leases import LeaseKey, LeaseTable
 from penstock_consumers.worker.outbox import Acknowledged
 from penstock_consumers.worker.pool import Reservation, SlotPool
+from penstock_consumers.worker.provision import Provision
 from penstock_consumers.worker.reporter import Reporter, Status
 from penstock_consumers.worker.slots import Slot, SlotDied
 from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Past, Start
@@ -46,7 +47,8 @@ class Run:
         leases: holds the attempt's lease.
         reporter: takes what the run does.
         store: where an input by reference is; None where none is configured.
-        workspaces: folder for the attempts' folders.
+        workspaces: folder for the attempts' folders where there is no sandbox.
+        provision: the sandboxes of this worker.
         trace: the run's span.
     """
 
@@ -60,6 +62,7 @@ class Run:
         reporter: Reporter,
         store: ArtifactStore | None,
         workspaces: Path,
+        provision: Provision,
         trace: TraceContext | None,
     ) -> None:
         self.key = LeaseKey(dispatch.execution_id, dispatch.epoch)
@@ -70,6 +73,7 @@ class Run:
         self._reporter = reporter
         self._store = store
         self._workspace = workspaces / derived_id("workspace", *self.key)  # an execution id may be any text
+        self._provision = provision
         self._trace = trace
         self._slot: Slot | None = None
         self._reason: Reason | None = None
@@ -178,6 +182,8 @@ class Run:
             reserved_tokens=dispatch.reserved_tokens,
             metadata=dispatch.metadata,
             workspace=str(self._workspace),
+            tier=dispatch.tier,
+            sandboxed=self._provision.serves(dispatch.queue, dispatch.tier),
             deadline_s=self._leases.deadline_s(self.key) or boottime_s(),
             conversation_id=dispatch.conversation_id,
             turn_number=dispatch.turn_number,
@@ -220,6 +226,9 @@ class Run:
     async def _clean_up(self) -> None:
         if self._slot is not None:
             await self._pool.put_back(self._slot)
+            if not self._slot.alive:
+                await self._slot.ended()
+            await self._provision.clean_up(self._dispatch, self._slot.alive)
         if self._workspace.exists():
             await asyncio.to_thread(shutil.rmtree, self._workspace, ignore_errors=True)
 

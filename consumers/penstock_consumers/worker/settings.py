@@ -33,6 +33,10 @@ class WorkerSettings(Settings):
     """An unanswered claim is sent again after this, then after twice as long, and so on."""
     claim_patience_s: PositiveFloat = 30.0
     """After this an unanswered claim frees its slot; the dispatch will be repeated."""
+    tiers: Annotated[tuple[str, ...], NoDecode] = ("free", "pro", "enterprise")
+    """Tiers whose commands this worker runs, comma-separated; `queue:tier` for one queue only. Their sandboxes are
+    tried at start, and a worker that cannot hold one does not start. Empty: agents that run commands are
+    refused."""
     min_free_bytes: NonNegativeInt = 64 * 1024 * 1024
     """While the file system of the workspaces (in `TMPDIR`) has less room than this, no attempt is taken."""
     drain_s: float = Field(default=30.0, ge=0)
@@ -40,7 +44,14 @@ class WorkerSettings(Settings):
     start_wait_s: PositiveFloat = 60.0
     """How long Kafka may be away at start."""
 
-    @field_validator("queues", mode="before")
+    def tiers_of(self, queue: str) -> frozenset[str]:
+        """The tiers whose commands it runs for what comes from `queue`."""
+        named = [entry.rpartition(":") for entry in self.tiers]
+        return frozenset(tier for of, _, tier in named if of in ("", queue))
+
+    @field_validator("queues", "tiers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",")) if value.strip() else ()

@@ -25,9 +25,10 @@ from penstock.agents import (
     StageOutput,
     load_agents,
 )
-from penstock.errors import AgentError, RetryableAgentError
+from penstock.errors import AgentError, RetryableAgentError, SandboxFailed, Unreachable
 from penstock.models import moment_of
 from penstock_consumers.worker.guard import Guard, die
+from penstock_consumers.worker.sandboxing import AttemptSandbox
 from penstock_consumers.worker.sessions import kill_session
 from penstock_consumers.worker.wire import (
     Ended,
@@ -106,7 +107,9 @@ class Slot:
             pipeline_id=start.pipeline_id,
             previous_outputs=tuple(StageOutput(stage, output) for stage, output in start.previous_outputs),
         )
-        context = self._guard.context = AgentContext(attempt, Path(start.workspace), self._report)
+        context = self._guard.context = AgentContext(
+            attempt, Path(start.workspace), self._report, AttemptSandbox(start) if start.sandboxed else None
+        )
         try:
             output: object = await self._agents.agent(start.agent_type).run(context)
         except OSError as exc:
@@ -143,7 +146,7 @@ def _failure(exc: BaseException) -> Ended:
     return Ended(
         error_type=type(exc).__name__,
         error_message=message.encode(errors="replace").decode(),
-        retryable=isinstance(exc, AgentError) and exc.retryable,
+        retryable=(isinstance(exc, AgentError) and exc.retryable) or isinstance(exc, SandboxFailed | Unreachable),
     )
 
 

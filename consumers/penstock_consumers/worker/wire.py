@@ -50,6 +50,9 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     pipeline_id: str | None = None
     previous_outputs: tuple[tuple[str, str], ...] = ()
     """Name and output of each earlier stage."""
+    tier: str = "free"
+    sandboxed: bool = False
+    """Whether the worker has tried this tier's sandbox; without it no command runs."""
     trace: TraceContext | None = None
     """The run's own span: what the agent records is below it."""
 

@@ -22,6 +22,7 @@ from penstock_consumers.worker.leases import LeaseTable
 from penstock_consumers.worker.metrics import LEASES_HELD
 from penstock_consumers.worker.outbox import Outbox
 from penstock_consumers.worker.pool import SlotPool
+from penstock_consumers.worker.provision import Provision
 from penstock_consumers.worker.room import Room
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_schemas import records as r
@@ -57,6 +58,7 @@ class Worker:
         self._registry = registry
         self._store = ArtifactStore(artifacts.url) if artifacts.url else None
         self._pool = SlotPool(settings.concurrency)
+        self._provision = Provision(settings)
         self._leases = LeaseTable(settings.lease_margin_s)
         self._reading: Sequence[LeaseFeed | DispatchReader] = ()
         self._room: Room | None = None
@@ -92,7 +94,9 @@ class Worker:
             KafkaUnreachable: it stayed away at start, or did not take a record.
             ContractError: the schemas are not registered.
             ProcessFailed: the slots do not start.
+            SandboxUnavailable: this host cannot hold a tier the worker should serve; it says which, and why.
         """
+        await self._provision.check()
         async with SchemaRegistry(self._registry.url) as registry:
             outbox = Outbox(self._kafka, Codec(registry), self._settings.start_wait_s)
             async with outbox:
@@ -104,7 +108,9 @@ class Worker:
         claims = Claims(
             outbox, self.worker_id, retry_s=settings.claim_retry_s, patience_s=settings.claim_patience_s
         )
-        attempts = Attempts(self.worker_id, outbox, claims, self._leases, self._pool, self._store, workspaces)
+        attempts = Attempts(
+            self.worker_id, outbox, claims, self._leases, self._pool, self._store, workspaces, self._provision
+        )
         feed = LeaseFeed(self.worker_id, self._kafka, outbox)
         self._room = room = Room(workspaces, settings.min_free_bytes)
         readers = [
@@ -124,6 +130,7 @@ class Worker:
                         self._listen(feed, attempts),
                         self._beat(outbox),
                         self._watch(attempts),
+                        self._provision.reap_for_ever(),
                     )
                 ]
                 for reader in readers:

@@ -43,6 +43,8 @@ class Work(ExecutionRecord):
     max_tokens: Int64 | None = None
     timeout_s: Int32
     queue: str = "agents-default"
+    tier: str = "free"
+    """The tenant's at admission; decides what the run's sandbox may do."""
     metadata: dict[str, str] = Field(default_factory=dict)
     reserved_tokens: Int64 | None = None
     """What all calls of all attempts together may use, of all kinds; null is without limit."""

@@ -8,6 +8,7 @@ where another attempt may help; any other exception fails the execution for good
 from penstock.agents.attempt import Attempt, PastMessage, StageOutput
 from penstock.agents.calls import ProviderCall, Reportable
 from penstock.agents.catalog import Agent, AgentCatalog, load_agents
+from penstock.agents.commands import Kept, Outcome, Receipt
 from penstock.agents.context import AgentContext, ToolCall
 from penstock.errors import PermanentAgentError, ReservationUsedUp, RetryableAgentError
 
@@ -16,9 +17,12 @@ __all__ = [
     "AgentCatalog",
     "AgentContext",
     "Attempt",
+    "Kept",
+    "Outcome",
     "PastMessage",
     "PermanentAgentError",
     "ProviderCall",
+    "Receipt",
     "Reportable",
     "ReservationUsedUp",
     "RetryableAgentError",

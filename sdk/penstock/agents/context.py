@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from penstock.agents._records import note, now_us, pieces, valid
 from penstock.agents.attempt import Attempt
 from penstock.agents.calls import ProviderCall, ProviderCalls, Report
+from penstock.agents.commands import OUTPUT_BYTES, Kept, Outcome, Sandboxed
+from penstock.errors import SandboxUnavailable
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 from penstock_schemas.topics import MAX_INLINE_BYTES
+
+SANDBOX_MODEL = "sandbox"
+"""Under this name commands are priced: by the call, the CPU-second and the GB-second."""
 
 
 @dataclass(slots=True)
@@ -35,9 +41,13 @@ class AgentContext:
         attempt: what was asked.
         workspace: folder of this attempt alone; removed afterwards.
         report: where the records go.
+        sandboxed: makes the workspace and runs commands in it; None where there is no sandbox, and then the
+            workspace is a plain folder and commands are refused.
     """
 
-    def __init__(self, attempt: Attempt, workspace: Path, report: Report) -> None:
+    def __init__(
+        self, attempt: Attempt, workspace: Path, report: Report, sandboxed: Sandboxed | None = None
+    ) -> None:
         self.execution_id = attempt.execution_id
         self.epoch = attempt.epoch
         """Number of this attempt, from 1."""
@@ -59,6 +69,7 @@ class AgentContext:
         self.previous_outputs = attempt.previous_outputs
         """What the stages of all earlier steps answered, in the order of the definition."""
         self._workspace = workspace
+        self._sandboxed = sandboxed
         self._report = report
         self._seq = 0
         self._calls = ProviderCalls(attempt, report)
@@ -67,9 +78,67 @@ class AgentContext:
 
     @property
     def workspace(self) -> Path:
-        """A folder of this attempt alone, made when first asked for and removed afterwards."""
-        self._workspace.mkdir(parents=True, exist_ok=True)
+        """A folder of this attempt alone, made when first asked for and removed afterwards.
+
+        It belongs to the sandbox's user, who may put symbolic links anywhere in it: open what a command left there
+        with `penstock_services.workspaces.beneath`, or let a command print it.
+
+        Raises:
+            WorkspaceError: it cannot be made, or the project does not fit.
+        """
+        if self._sandboxed is None:
+            self._workspace.mkdir(parents=True, exist_ok=True)
+        else:
+            self._sandboxed.prepare()
         return self._workspace
+
+    async def run_command(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        timeout_s: float | None = None,
+        output_bytes: int = OUTPUT_BYTES,
+    ) -> Outcome:
+        """Run a command in the sandbox, with the workspace as its working folder; what it used is billed.
+
+        Args:
+            argv: command and arguments, such as `["sh", "-c", "..."]`.
+            stdin: all it can read; by default nothing.
+            timeout_s: killed after this, or after the tier's time where that is shorter.
+            output_bytes: how much of the end of its output is kept.
+
+        Raises:
+            SandboxError: nothing was run: no sandbox here, or no workspace.
+        """
+        outcome = await self._sandbox().run(argv, stdin=stdin, timeout_s=timeout_s, output_bytes=output_bytes)
+        used = outcome.receipt
+        await self.record_usage(
+            SANDBOX_MODEL,
+            0,
+            0,
+            tool_calls=1,
+            sandbox_cpu_ms=ceil(used.cpu_s * 1000),
+            sandbox_gb_ms=ceil(used.gb_seconds * 1000),
+        )
+        return outcome
+
+    async def keep_artifacts(self, *patterns: str) -> Sequence[Kept]:
+        """Put files of the workspace whose path matches (`*.csv`, `out/*`) into the artifact store.
+
+        Raises:
+            SandboxError: no sandbox here, or a pattern that leads out of the workspace.
+            PayloadTooLarge: they are larger than what is kept.
+            ArtifactStoreUnreachable: the store could not be written.
+        """
+        return await self._sandbox().keep(patterns)
+
+    def _sandbox(self) -> Sandboxed:
+        if self._sandboxed is None:
+            raise SandboxUnavailable(
+                "this worker runs no commands of this run: it has no sandbox for its tier (PENSTOCK_WORKER_TIERS)"
+            )
+        return self._sandboxed
 
     @property
     def cancelled(self) -> bool:

@@ -22,9 +22,23 @@ _USD_PER_MTOK = {
 LIST_VERSION = "builtin-1"
 
 
+SANDBOX_MODEL = "sandbox"
+"""Commands in the sandbox are priced under this name: by the CPU-second and the GB-second, at the list price of a
+large cloud's containers."""
+SANDBOX_CPU_SECOND_NANOUSD, SANDBOX_GB_SECOND_NANOUSD = 24_000, 2_500
+
+
 def _price(model: str, usd: tuple[str, str, str, str]) -> Price:
     input_, cache_read, cache_write, output = (int(Decimal(amount) * NANOUSD_PER_USD) for amount in usd)
     return Price(model, f"{LIST_VERSION}/{model}", input_, cache_read, cache_write, output)
 
 
-BUILTIN_PRICES: Mapping[str, Price] = {model: _price(model, usd) for model, usd in _USD_PER_MTOK.items()}
+BUILTIN_PRICES: Mapping[str, Price] = {model: _price(model, usd) for model, usd in _USD_PER_MTOK.items()} | {
+    SANDBOX_MODEL: Price(
+        SANDBOX_MODEL,
+        f"{LIST_VERSION}/{SANDBOX_MODEL}",
+        *(0, 0, 0, 0),
+        cpu_second_nanousd=SANDBOX_CPU_SECOND_NANOUSD,
+        gb_second_nanousd=SANDBOX_GB_SECOND_NANOUSD,
+    )
+}

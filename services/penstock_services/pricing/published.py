@@ -18,7 +18,8 @@ class PublishedPrices:
         from penstock_services.pricing import genai  # takes over a second: `penstock --help` should not
 
         self._genai = genai
-        self._builtin = {id(genai.find(name)): price for name, price in BUILTIN_PRICES.items()}
+        found = ((genai.find(name), price) for name, price in BUILTIN_PRICES.items())
+        self._builtin = {id(known): price for known, price in found if known is not None}
         self._find = lru_cache(REMEMBERED_NAMES)(genai.find)
 
     def names(self, model: str) -> tuple[str, ...]:

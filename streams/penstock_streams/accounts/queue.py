@@ -31,7 +31,7 @@ def admitted(work: Work, tenant: m.Tenant) -> list[Output]:
         timeout_s=work.timeout_s,
         max_attempts=work.max_attempts,
     )
-    start = r.StartExecution(**work.fields())
+    start = r.StartExecution(**work.fields() | {"tier": tenant.tier})
     return [
         Output(topics.EXECUTIONS_EVENTS, event, work.trace),
         Output(topics.EXECUTIONS_COMMANDS, start, work.trace),

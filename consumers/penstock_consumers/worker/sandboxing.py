@@ -1,0 +1,92 @@
+"""The slot's side of the sandbox: one attempt's workspace and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from penstock.agents.commands import Kept, Outcome
+from penstock.artifacts import ArtifactStore
+from penstock.errors import InvalidInput, SandboxUnavailable, WorkspaceRefused
+from penstock.settings import ArtifactSettings
+from penstock_consumers.worker.wire import Start
+from penstock_services.sandbox.policies import Policies, load_policies
+from penstock_services.sandbox.runtime import Runtime
+from penstock_services.sandbox.sandbox import Sandbox
+from penstock_services.sandbox.settings import SandboxSettings
+from penstock_services.sandbox.users import claimed_uid
+from penstock_services.workspaces import ProjectStore, Workspaces, keep_artifacts
+from penstock_services.workspaces.names import folder_of
+
+PROJECT_KEY = "project_id"
+"""Of a request's metadata: the project whose files are put into the workspace."""
+
+
+class AttemptSandbox:
+    """Makes the workspace when it is first asked for: most agents never do.
+
+    Raises:
+        SandboxUnavailable: the worker serves no sandbox for the attempt's tier.
+    """
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._sandbox: Sandbox | None = None
+
+    def prepare(self) -> None:
+        """As `Sandboxed.prepare`.
+
+        Raises:
+            SandboxUnavailable: the worker has no sandbox for this tier.
+            WorkspaceError, ProjectStoreUnreachable: the workspace cannot be made or filled.
+        """
+        self._prepared()
+
+    async def run(
+        self, argv: Sequence[str], *, stdin: bytes | None, timeout_s: float | None, output_bytes: int
+    ) -> Outcome:
+        """As `Sandbox.run`."""
+        return await self._prepared().run(argv, stdin=stdin, timeout_s=timeout_s, output_bytes=output_bytes)
+
+    async def keep(self, patterns: Sequence[str]) -> Sequence[Kept]:
+        """As `keep_artifacts`."""
+        url = ArtifactSettings().url
+        if not url:
+            raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
+        return await keep_artifacts(self._prepared().workspace, patterns, ArtifactStore(url))
+
+    def _prepared(self) -> Sandbox:
+        if self._sandbox is None:
+            self._sandbox = self._make()
+        return self._sandbox
+
+    def _make(self) -> Sandbox:
+        start = self._start
+        if not start.sandboxed:
+            raise SandboxUnavailable(
+                f"this worker has no sandbox for tier {start.tier!r} (PENSTOCK_WORKER_TIERS), so it runs no "
+                f"command "
+                "and makes no workspace for it"
+            )
+        settings = SandboxSettings()
+        policy = policies(settings).of(start.tier, start.tenant_id)
+        uid = claimed_uid(settings.folder / "users", settings.first_uid)
+        workspaces = Workspaces(settings.folder / "workspaces")
+        name = folder_of(start.execution_id, start.epoch)
+        workspace = workspaces.create(start.tenant_id, name, quota_bytes=policy.quota_bytes, uid=uid)
+        project = start.metadata.get(PROJECT_KEY)
+        if project is not None:
+            if not settings.projects_url:
+                raise WorkspaceRefused(
+                    f"project {project!r} is asked for and there is no project store; set "
+                    f"PENSTOCK_SANDBOX_PROJECTS_URL"
+                )
+            ProjectStore(settings.projects_url).fill(workspace.path, start.tenant_id, project)
+        runtime = Runtime(settings.folder / "runtime", policies(settings).runtime)
+        return Sandbox(policy, workspace.path, uid, runtime=runtime)
+
+
+@cache
+def policies(settings: SandboxSettings) -> Policies:
+    """The operator's policies, read once."""
+    return load_policies(settings.policies)
