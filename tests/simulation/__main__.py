@@ -22,12 +22,21 @@ def main() -> int:
     parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="with this guard taken away")
     parser.add_argument("--trace", action="store_true", help="print all that happens")
     parser.add_argument("--base", type=int, help="first of the new seeds, instead of a random one")
+    parser.add_argument("--talkers", type=int, default=0, help="users who talk with agents, for --seed")
+    parser.add_argument("--pipelines", type=int, default=0, help="pipelines that are started, for --seed")
     given = parser.parse_args()
     if given.mutations:
         return _try_mutations()
     if given.seed is None:
         return _look(given.seconds, random.SystemRandom().getrandbits(48) if given.base is None else given.base)
-    outcome = run_seed(given.seed, given.mutation, traced=True, most_steps=given.steps)
+    outcome = run_seed(
+        given.seed,
+        given.mutation,
+        traced=True,
+        most_steps=given.steps,
+        talkers=given.talkers,
+        pipelines=given.pipelines,
+    )
     print(outcome.report(len(outcome.trace) if given.trace else TRACE_LINES))
     return 1 if outcome.violation else 0
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
 from penstock_schemas.records.executions import TerminalEvent
-from penstock_schemas.topics import CONVERSATIONS_EVENTS, EXECUTIONS_EVENTS
+from penstock_schemas.topics import CONVERSATIONS_EVENTS, EXECUTIONS_EVENTS, PIPELINES_EVENTS, PIPELINES_REQUESTS
 from penstock_streams.kit import Event, TimerDue
 from tests.simulation.log import Entry, Log, PartitionLog, ProducerFenced, Transaction
+from tests.simulation.piping import PipelineMonitor
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.talking import TurnMonitor
 from tests.simulation.violations import Violation
@@ -53,6 +54,7 @@ class Monitor:
         self._died: dict[str, int] = {}
         self._consumed: set[tuple[str, int, int]] = set()
         self.turns = TurnMonitor()
+        self.pipelines = PipelineMonitor()
         self._see: dict[type[r.Record], Callable[[Any], None]] = {
             r.ExecutionAdmitted: self._admitted,
             r.ExecutionQueued: self._queued,
@@ -73,7 +75,9 @@ class Monitor:
             r.RequestExecution: self._requests,
             r.CancelExecution: self._cancels,
             r.FinishTurn: self.turns.finishes,
+            r.FinishStage: self.pipelines.finishes,
             **dict.fromkeys(CONVERSATIONS_EVENTS.records, self.turns.sees),
+            **dict.fromkeys(PIPELINES_EVENTS.records, self.pipelines.sees),
         }
 
     # The log
@@ -97,6 +101,10 @@ class Monitor:
                 self._requests(request)
             case r.PostMessage() as message:
                 self.turns.posts(message)
+            case r.StartPipeline() as start:
+                self.pipelines.asked(start)
+        if entry.topic == PIPELINES_REQUESTS.name:
+            self.pipelines.unread[record.event_id] += 1
 
     def committed(self, transaction: Transaction) -> None:
         """A transaction was decided. Lifecycle events are looked at first: topics of a batch have no order."""
@@ -226,6 +234,8 @@ class Monitor:
             if coordinates in self._consumed:
                 raise Violation("a record is consumed once", "{}/{}@{}".format(*coordinates))
             self._consumed.add(coordinates)
+            if event.topic == PIPELINES_REQUESTS.name:
+                self.pipelines.consumes(event.record, self._scheduler.now)
 
     def fired(
         self,
@@ -296,7 +306,7 @@ class Monitor:
         for usage in self.reported:
             if usage not in self.counted:
                 return f"usage {usage} is neither charged nor quarantined"
-        return self.turns.open_ends()
+        return self.turns.open_ends() or self.pipelines.open_ends(self._scheduler.now)
 
     def check_end(self) -> None:
         """Call it once nothing is open any more."""

@@ -11,6 +11,7 @@ from penstock_schemas.ids import execution_id
 from penstock_schemas.topics import Topic
 from penstock_streams.kit.batch import Message
 from tests.simulation.log import EPOCH_US
+from tests.simulation.piping import start_pipelines
 from tests.simulation.process import SECOND
 from tests.simulation.talking import talk
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 REPLAYED = (t.ACCOUNTS_REQUESTS, t.ACCOUNTS_COMMANDS, t.EXECUTIONS_COMMANDS)
+WITH_PIPELINES = (*REPLAYED, t.PIPELINES_REQUESTS, t.PIPELINES_COMMANDS)
 
 
 class Outside:
@@ -68,6 +70,8 @@ class Outside:
                 self.send(at + rng.uniform(0, 20), t.ACCOUNTS_REQUESTS, usage)
         if shape.talkers:
             talk(self._world, self)
+        if shape.pipelines:
+            start_pipelines(self._world, self)
         if shape.duplicates:
             for _ in range(int(shape.duplicates * 40)):
                 self._world.scheduler.at(int(rng.uniform(0, shape.faults_s) * SECOND), self._replay)
@@ -90,7 +94,7 @@ class Outside:
     def _replay(self, _: object) -> None:
         """Write a record again that everybody could have read, to any partition of its topic."""
         log, rng = self._world.log, self._rng
-        topic = rng.choice(REPLAYED)
+        topic = rng.choice(WITH_PIPELINES if self._world.shape.pipelines else REPLAYED)
         entries = log.partition((topic.name, rng.randrange(self._counts[topic.name]))).entries
         candidates = [
             entry

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.violations import Violation
@@ -24,12 +24,15 @@ class Outcome:
     virtual_s: float
     trace: tuple[str, ...]
     """Empty where nothing was traced."""
+    given: Mapping[str, int] = field(default_factory=dict)
+    """Users and pipelines the world was given."""
 
     def report(self, lines: int = TRACE_LINES) -> str:
         """For whoever has to find out why: what is violated, the last steps, and how to see it again."""
         again = f"python -m tests.simulation --seed {self.seed} --trace"
         again += f" --mutation {self.mutation}" if self.mutation else ""
-        trace = list(self.trace) or list(run_seed(self.seed, self.mutation, traced=True).trace)
+        again += "".join(f" --{what} {number}" for what, number in self.given.items() if number)
+        trace = list(self.trace) or list(run_seed(self.seed, self.mutation, traced=True, **self.given).trace)
         return "\n".join(
             [
                 f"seed {self.seed}: {self.violation or 'nothing is violated'}",
@@ -47,12 +50,13 @@ def run_seed(
     traced: bool = False,
     most_steps: int = MOST_STEPS,
     talkers: int = 0,
+    pipelines: int = 0,
 ) -> Outcome:
     """The world of `seed`, to its end or to the first violation. The same arguments give the same outcome."""
-    violation = None
+    violation, given = None, {"talkers": talkers, "pipelines": pipelines}
     shape = (MUTATIONS[mutation].shape or {}) if mutation else {}
     with mutated(mutation):
-        world = World(seed, traced, {"talkers": talkers} | shape)
+        world = World(seed, traced, given | shape)
         try:
             world.run(most_steps)
         except Violation as exc:
@@ -62,7 +66,7 @@ def run_seed(
             world.close()
     scheduler = world.scheduler
     trace = tuple(scheduler.trace or ())
-    return Outcome(seed, mutation, violation, scheduler.steps, scheduler.now / 1e6, trace)
+    return Outcome(seed, mutation, violation, scheduler.steps, scheduler.now / 1e6, trace, given)
 
 
 def run_for(seconds: float, base: int) -> Iterator[Outcome]:

@@ -47,6 +47,8 @@ class Shape:
     batch: int
     linger_s: float
     """How long the world goes on when everything is over, for what comes late."""
+    pipelines: int = 0
+    """Pipelines that are started; as the users below."""
     talkers: int = 0
     """Users who talk with an agent; a world has some only if it is given them."""
 

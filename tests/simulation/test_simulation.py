@@ -9,9 +9,14 @@ import sys
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from penstock_streams.accounts import decide as accounts
 from penstock_streams.conversations.decide import Conversations
 from penstock_streams.kit import Decision
+from penstock_streams.pipelines import decide
+from penstock_streams.pipelines import model as pipelines
+from penstock_streams.pipelines.decide import Pipelines
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.replay import run_for, run_seed
 
@@ -52,6 +57,56 @@ class _Forgetful:
 
     def get(self, key: str, row_type: Any) -> Any:
         return None if key.startswith("answered/") else self._rows.get(key, row_type)
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_no_stage_of_a_pipeline_is_lost_or_doubled(first: int) -> None:
+    for seed in range(first, first + 10):
+        outcome = run_seed(seed, pipelines=3)
+        assert outcome.violation is None, outcome.report()
+
+
+def _finish_any(self: Pipelines, rows: Any, finish: Any, now: int) -> Decision:
+    """An end counts whatever the stage's row says."""
+    return _finish(self, _StillRunning(rows), finish, now)
+
+
+class _StillRunning:
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def get(self, key: str, row_type: Any) -> Any:
+        row = self._rows.get(key, row_type)
+        return replace(row, state="running") if isinstance(row, pipelines.Stage) else row
+
+
+def _joined_early(rows: Any, pipeline_id: str, head: Any, *rest: Any) -> Any:
+    """A step is over with the first of its stages."""
+    return _go_on(rows, pipeline_id, replace(head, done=head.end - head.first) if head.done else head, *rest)
+
+
+def _end_at_once(rows: Any, pipeline_id: str, head: Any, *rest: Any) -> Any:
+    """A pipeline that is to stop does not wait for what runs."""
+    return _stop(rows, pipeline_id, replace(head, running=0), *rest)
+
+
+_finish, _go_on, _stop = Pipelines._finish, decide.go_on, decide.go_on_stopping
+PIPELINE_GUARDS = {
+    "ends counted again": (Pipelines, "_finish", _finish_any),
+    "joins before all have ended": (decide, "go_on", _joined_early),
+    "ends while stages run": (decide, "go_on_stopping", _end_at_once),
+    "written inputs taken again": (decide, "is_awaited", lambda head, written: True),
+    "a reservation that is not given back": (accounts, "release_pipeline", lambda *_: Decision()),
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("guard", PIPELINE_GUARDS)
+def test_without_a_guard_of_pipelines_some_seed_violates_an_invariant(
+    guard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*PIPELINE_GUARDS[guard])
+    assert any(run_seed(seed, pipelines=3).violation for seed in range(SEEDS_TO_CATCH))
 
 
 def test_no_new_seed_violates_an_invariant(capsys: pytest.CaptureFixture[str]) -> None:

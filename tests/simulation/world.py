@@ -22,11 +22,13 @@ from penstock_streams.executions.policy import LeaseTimes
 from penstock_streams.executions.wiring import executions_stage
 from penstock_streams.kit import Row, Stage
 from penstock_streams.kit.rows import RowDecoder
+from penstock_streams.pipelines import model as pipelines_model
 from tests.kit.offline import MemoryRegistry
 from tests.simulation.groups import Group
 from tests.simulation.invariants import Monitor
 from tests.simulation.log import Log
 from tests.simulation.outside import Outside
+from tests.simulation.piping import pipelines
 from tests.simulation.process import SECOND, Process
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.shape import draw_shape
@@ -61,6 +63,7 @@ class World:
         self._ids = 0
         stages = [_accounts(), executions_stage(LeaseTimes(), frozenset({t.DEFAULT_QUEUE}))]
         stages += [conversations()] if shape.talkers else []
+        stages += [pipelines()] if shape.pipelines else []
         self.tasks = [(stage, number) for stage in stages for number in range(shape.partitions)]
         counts = dict.fromkeys([*t.TOPICS, *map(self.changelog, stages)], shape.partitions)
         self.log = Log(self.scheduler, _codec(), counts, self.trip_us)
@@ -219,6 +222,10 @@ class World:
                         return f"{stage.name}/{partition} {key}: {row.reserved} stays reserved"
                     case accounts_model.Reservation():
                         return f"{stage.name}/{partition} {key} is never released"
+                    case accounts_model.Pool() if not row.closed:
+                        return f"{stage.name}/{partition} {key} is never released"
+                    case pipelines_model.Pipeline() if row.state in ("running", "stopping") or row.reserving:
+                        return f"{stage.name}/{partition} {key} is {row.state}"
                     case executions_model.Execution() if row.state != "ended":
                         return f"{stage.name}/{partition} {key} is {row.state}"
         return None
@@ -237,7 +244,10 @@ def _accounts() -> Stage:
     return Stage(
         name="accounts",
         inputs=(t.ACCOUNTS_REQUESTS, t.ACCOUNTS_COMMANDS),
-        outputs=(t.ACCOUNTS_EVENTS, t.EXECUTIONS_EVENTS, t.EXECUTIONS_COMMANDS, t.CONVERSATIONS_COMMANDS),
+        outputs=(
+            *(t.ACCOUNTS_EVENTS, t.EXECUTIONS_EVENTS, t.EXECUTIONS_COMMANDS),
+            *(t.CONVERSATIONS_COMMANDS, t.PIPELINES_COMMANDS),
+        ),
         row_types=accounts_model.ROW_TYPES,
         decide=Accounts(Policy(default_tier=None)),
     )

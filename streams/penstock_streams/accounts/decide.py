@@ -87,7 +87,7 @@ class Accounts:
                 tenant = tenant_of(rows, self.policy, command.tenant_id)
                 return reserve_pipeline(rows, self.policy, command, _problem_with_tenant(tenant), event)
             case r.ReleasePipeline() as command:
-                return release_pipeline(rows, command)
+                return release_pipeline(rows, command, event)
             case r.CorrectUsage() as command:
                 return correct_usage(rows, self.policy, command, event)
         raise TypeError(f"accounts does not handle {type(event.record).__name__}")
@@ -97,7 +97,7 @@ class Accounts:
         if kind == "reprice":
             return reprice(rows, self.policy, identity, now)
         if kind != "release":
-            return Decision(deletes=[name])  # the end of a remembered answer or usage_id
+            return Decision(deletes=[name])  # the end of a remembered answer, usage_id or pool
         decision, tenant = Decision(), tenant_of(rows, self.policy, identity)
         if tenant is not None:
             release(rows, identity, tenant, now, decision)

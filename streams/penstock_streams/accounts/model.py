@@ -177,6 +177,8 @@ class Pool(Row, frozen=True, tag="pool"):
     left: Amount
     binding: bool
     """As of a Reservation."""
+    closed: bool = False
+    """It was released or refused, and is remembered so that the same command does not reserve again."""
 
 
 class Unresolved(Row, frozen=True, tag="unresolved"):

@@ -16,11 +16,11 @@ from penstock_schemas import records as r
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.budget import ZERO, Amount
-from penstock_streams.accounts.policy import Policy
+from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy
 from penstock_streams.accounts.prices import price_at
 from penstock_streams.accounts.reservations import Wanted, problem_with_budget
 from penstock_streams.accounts.validation import MAX_RESERVED_TOKENS, Problem
-from penstock_streams.kit import Decision, Event, Output, Rows
+from penstock_streams.kit import Decision, Event, Output, Rows, Timer
 from penstock_streams.timing import period_of
 from penstock_streams.work import Work
 
@@ -55,7 +55,11 @@ def reserve_pipeline(
         refused = r.PipelineReservationRefused.model_validate(
             {**about, "reason": problem.reason, "detail": problem.detail}
         )
-        return Decision(outputs=[Output(topics.PIPELINES_COMMANDS, refused)])
+        return Decision(
+            puts={key: m.Pool(command.tenant_id, (), ZERO, binding=False, closed=True)},
+            outputs=[Output(topics.PIPELINES_COMMANDS, refused)],
+            timers=[Timer(key, event.timestamp + ANSWERS_KEPT_US)],
+        )
     decision = Decision(outputs=[Output(topics.PIPELINES_COMMANDS, r.PipelineReserved.model_validate(about))])
     books.reserve(budgets, total)
     binding = any(books.budget(each).limits.binding for each in budgets)
@@ -64,22 +68,24 @@ def reserve_pipeline(
     return decision
 
 
-def release_pipeline(rows: Rows, command: r.ReleasePipeline) -> Decision:
+def release_pipeline(rows: Rows, command: r.ReleasePipeline, event: Event) -> Decision:
     """Free what no stage has used."""
     key = m.pool_key(ids.pipeline_reservation_id(command.pipeline_id, command.epoch))
     pool = rows.get(key, m.Pool)
-    if pool is None or pool.tenant_id != command.tenant_id:
+    if pool is None or pool.closed or pool.tenant_id != command.tenant_id:
         return Decision()
-    decision, books = Decision(deletes=[key]), Books(rows, command.tenant_id)
+    closed = replace(pool, left=ZERO, closed=True)
+    decision = Decision(puts={key: closed}, timers=[Timer(key, event.timestamp + ANSWERS_KEPT_US)])
+    books = Books(rows, command.tenant_id)
     books.reserve(pool.budgets, ZERO - pool.left)
     books.into(decision)
     return decision
 
 
 def pool_of(rows: Rows, request: r.RequestExecution) -> m.Pool | None:
-    """What a stage's request draws from; None also for another tenant's."""
+    """What a stage's request draws from; None also for another tenant's, and after its end."""
     pool = rows.get(m.pool_key(request.parent_reservation or ""), m.Pool)
-    return pool if pool is not None and pool.tenant_id == request.tenant_id else None
+    return pool if pool is not None and not pool.closed and pool.tenant_id == request.tenant_id else None
 
 
 def problem_with_pool(

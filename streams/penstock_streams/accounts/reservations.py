@@ -171,7 +171,7 @@ def close_reservation(
         )
         decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, unresolved))
     pool = rows.get(reservation.pool, m.Pool) if reservation.pool else None
-    if reservation.pool and pool:
+    if reservation.pool and pool and not pool.closed:
         decision.puts[reservation.pool] = replace(pool, left=pool.left + left)
     else:
         books.reserve(reservation.budgets, ZERO - left)

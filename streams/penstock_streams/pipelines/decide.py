@@ -22,7 +22,7 @@ from penstock_streams.pipelines import model as m
 from penstock_streams.pipelines import texts
 from penstock_streams.pipelines.ending import about, forget, go_on_stopping, stage_completed, stage_failed
 from penstock_streams.pipelines.overlay import Overlay
-from penstock_streams.pipelines.payloads import WrittenInputs
+from penstock_streams.pipelines.payloads import WrittenInputs, is_awaited
 from penstock_streams.pipelines.policy import KEPT_US, PipelinePolicy
 from penstock_streams.pipelines.starting import reservation, taken_in
 from penstock_streams.pipelines.stepping import go_on, started_with
@@ -189,7 +189,7 @@ class Pipelines:
     def _written(self, rows: Rows, written: WrittenInputs, now: int) -> Decision:
         pipeline_id, decision = written.pipeline_id, Decision()
         head = rows.get(m.pipeline_key(pipeline_id), m.Pipeline)
-        if head is None or not head.writing or head.state != "running" or head.epoch != written.epoch:
+        if head is None or head.state != "running" or not is_awaited(head, written):
             return decision
         head = started_with(Overlay(rows, decision), pipeline_id, head, written, now, decision)
         decision.puts[m.pipeline_key(pipeline_id)] = head

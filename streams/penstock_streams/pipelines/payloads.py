@@ -52,6 +52,11 @@ def size_of_input(start: StartPipeline) -> int:
     return start.input_ref.size if isinstance(start, HeldPipeline) else len(start.initial_input.encode())
 
 
+def is_awaited(head: m.Pipeline, command: WriteInputs) -> bool:
+    """Whether `command` is what the pipeline waits for, and not an earlier one again."""
+    return head.writing and (head.epoch, head.cursor) == (command.epoch, command.first)
+
+
 def preparations(artifacts: ArtifactStore) -> dict[type[Record], Prepare]:
     """What happens to the stage's records before they are decided."""
 
@@ -97,7 +102,7 @@ class _Writing:
     async def written(self) -> Record:
         command, rows, pipeline_id = self._command, self._rows, self._command.pipeline_id
         head = rows.get(m.pipeline_key(pipeline_id), m.Pipeline)
-        if head is None or head.epoch != command.epoch or not head.writing:
+        if head is None or not is_awaited(head, command):
             return command  # it does not count any more
         origin = texts.origin_of(rows, pipeline_id)
         if command.first == command.end:
