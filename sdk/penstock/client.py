@@ -23,9 +23,7 @@ from penstock.execution_calls import ExecutionCalls
 from penstock.following import Following
 from penstock.history import History
 from penstock.leasing import Leasing
-from penstock.models import (
-    Submission,
-)
+from penstock.models import Submission
 from penstock.periods import Periods
 from penstock.pipelines.calls import PipelineCalls
 from penstock.pipelines.reading import PipelineReading
