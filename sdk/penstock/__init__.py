@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
     from penstock.errors import PenstockError
     from penstock.models import Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
+    from penstock.pipelines.models import Pipeline, PipelineStage, StartedPipeline
     from penstock.statements import Bill, BillLine, SpendSummary
     from penstock.sync import SyncClient
 
@@ -28,10 +29,13 @@ __all__ = [
     "Execution",
     "Lease",
     "PenstockError",
+    "Pipeline",
+    "PipelineStage",
     "PostedMessage",
     "Price",
     "ProgressGap",
     "SpendSummary",
+    "StartedPipeline",
     "Submission",
     "SyncClient",
     "Tenant",
@@ -50,6 +54,7 @@ _HOME_OF = (
     | dict.fromkeys(("Bill", "BillLine", "SpendSummary"), "penstock.statements")
 )
 _HOME_OF |= dict.fromkeys(("Conversation", "ConversationTurn", "PostedMessage"), "penstock.conversation_models")
+_HOME_OF |= dict.fromkeys(("Pipeline", "PipelineStage", "StartedPipeline"), "penstock.pipelines.models")
 
 
 def __getattr__(name: str) -> Any:

@@ -57,6 +57,9 @@ from penstock.models import (
 )
 from penstock.outcome import output_of, state_of
 from penstock.periods import Periods
+from penstock.pipelines.calls import PipelineCalls
+from penstock.pipelines.reading import PipelineReading
+from penstock.pipelines.running import Pipelining
 from penstock.prices import Prices
 from penstock.reading import Reading
 from penstock.settings import ArtifactSettings, ClickHouseSettings, KafkaSettings, RegistrySettings
@@ -72,7 +75,7 @@ REMEMBERED_SUBMISSIONS = 10_000
 """Of the newest the client knows where following starts; older ones are followed from their history."""
 
 
-class Client(ConversationCalls):
+class Client(ConversationCalls, PipelineCalls):
     """Submits, follows and reads. Use as an async context manager; connects on first use.
 
     Any call may raise `KafkaUnreachable`, `RegistryUnreachable` or `ClickHouseUnreachable`, each with the
@@ -107,6 +110,8 @@ class Client(ConversationCalls):
         self._leasing = Leasing(self._kafka, self._encoding)
         self._conversations = ConversationReading(self._reading)
         self._conversing = Conversing(self._kafka, self._encoding, self._submitting, self._conversations)
+        self._pipelines = PipelineReading(self._reading)
+        self._pipelining = Pipelining(self._kafka, self._encoding, self._submitting, self._pipelines)
         answers, broadcasting = Answers(self._kafka, self._encoding), Broadcasting(self._kafka, self._encoding)
         self._tenants = Tenants(self._submitting, answers)
         self._prices = Prices(answers, broadcasting)

@@ -281,7 +281,10 @@ class PipelineFailedError(PenstockError):
     """A stage failed for good; earlier outputs are kept, and `resume_pipeline` goes on from there."""
 
     def __init__(self, pipeline_id: str, failed_at_stage: str, error: str) -> None:
-        super().__init__(f"pipeline {pipeline_id} failed at stage {failed_at_stage!r}: {error}")
+        super().__init__(
+            f"pipeline {pipeline_id} failed at stage {failed_at_stage!r}: {error}; "
+            f"`penstock pipeline resume {pipeline_id}` goes on from there"
+        )
         self.pipeline_id = pipeline_id
         self.failed_at_stage = failed_at_stage
         self.error = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from types import TracebackType
@@ -26,8 +26,11 @@ from penstock.models import (
     UnresolvedCall,
     UserBudget,
 )
+from penstock.pipelines.definition import PipelineDefinition
+from penstock.pipelines.models import Pipeline, PipelineStage, StartedPipeline
 from penstock.statements import Bill, SpendSummary
 from penstock.view import Follow
+from penstock_schemas.records.pipelines import PipelineEvent
 
 T = TypeVar("T")
 
@@ -162,6 +165,47 @@ class SyncClient:
         """Operator: forget every conversation of a user; returns how many there were."""
         return self._wait(self._client.delete_user(tenant, user))
 
+    def start_pipeline(
+        self, definition: PipelineDefinition | Mapping[str, Any] | str, input: str, *, tenant: str, **options: Any
+    ) -> StartedPipeline:
+        """Run stages one after another; `options` as in `Client.start_pipeline`."""
+        return self._wait(self._client.start_pipeline(definition, input, tenant=tenant, **options))
+
+    def follow_pipeline(self, pipeline: StartedPipeline | str, **which: Any) -> Iterator[PipelineEvent]:
+        """The events of a pipeline as they happen; `which` as in `Client.follow_pipeline`."""
+        events = self._client.follow_pipeline(pipeline, **which)
+        try:
+            while (event := self._wait(_next(events))) is not None:
+                yield event
+        finally:
+            self._wait(events.aclose())
+
+    def pipeline_result(self, pipeline: StartedPipeline | str, **which: Any) -> str:
+        """Wait for a pipeline to end and return its output text; `which` as in `Client.pipeline_result`."""
+        return self._wait(self._client.pipeline_result(pipeline, **which))
+
+    def pipeline(self, pipeline_id: str, *, tenant: str, user: str | None = None) -> Pipeline:
+        """A pipeline with its stages, as of now."""
+        return self._wait(self._client.pipeline(pipeline_id, tenant=tenant, user=user))
+
+    def output_of_stage(self, stage: PipelineStage | Pipeline) -> str:
+        """What a stage, or the whole pipeline, answered, fetched where it travels by reference."""
+        return self._wait(self._client.output_of_stage(stage))
+
+    def list_pipelines(self, tenant: str, **which: Any) -> Sequence[Pipeline]:
+        """A tenant's pipelines, newest first; `which` as in `Client.list_pipelines`."""
+        return self._wait(self._client.list_pipelines(tenant, **which))
+
+    def cancel_pipeline(
+        self, pipeline_id: str, *, tenant: str, user: str | None = None, reason: str = ""
+    ) -> Pipeline:
+        """End a pipeline before its result."""
+        return self._wait(self._client.cancel_pipeline(pipeline_id, tenant=tenant, user=user, reason=reason))
+
+    def resume_pipeline(self, pipeline_id: str, *, tenant: str, user: str | None = None) -> StartedPipeline:
+        """Go on with a failed pipeline at the step that failed."""
+        return self._wait(self._client.resume_pipeline(pipeline_id, tenant=tenant, user=user))
+
     def unresolved_calls(self, tenant: str | None = None) -> Sequence[UnresolvedCall]:
         """Calls that were started and never reported."""
         return self._wait(self._client.unresolved_calls(tenant))
@@ -221,5 +265,5 @@ class SyncFollow(Iterator[Item]):
         self._wait(self._follow.aclose())
 
 
-async def _next(follow: Follow) -> Item | None:
-    return await anext(follow, None)
+async def _next(items: AsyncIterator[T]) -> T | None:
+    return await anext(items, None)

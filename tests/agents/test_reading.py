@@ -44,3 +44,10 @@ def test_any_text_can_be_read_and_a_summary_only_quotes(text, limit):
     assert len(found) <= limit
     assert set(found) <= set(sentences(text))
     assert summary(text, limit) == found
+
+
+def test_what_another_summary_counted_is_not_quoted_as_a_sentence():
+    said = "Summary\n\n- The dam holds the water.\n\n"
+    counted = "Word statistics\n58 words (34 distinct) in 7 sentences, 8.3 words per sentence, 429 characters\n\n"
+    listed = "Keywords\nwater, dam, holds, penstock, river, gate"
+    assert summary(f"{said}{counted}{listed}") == ["Summary", "The dam holds the water."]

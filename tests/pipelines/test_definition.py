@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from penstock.errors import InvalidPipeline
-from penstock.pipelines.checking import MAX_BRANCHES, MAX_STAGES, REASONS
+from penstock.pipelines.checking import REASONS
 from penstock.pipelines.definition import PipelineDefinition, StageDefinition, definition_of
 from penstock.pipelines.files import parsed
+from penstock_schemas.topics import MAX_STAGES, MAX_STEP_STAGES, MAX_TEMPLATE_BYTES
 
 FOUR_STAGES = """
 name: report
@@ -101,6 +102,7 @@ def test_a_definition_made_in_python_is_checked_too() -> None:
         ({"stages": [side_by_side({"promt": "x"})]}, "invalid_field", "stages[0].parallel[0].promt", ""),
         ({"stages": [{"parallel": [], "nme": "x"}]}, "invalid_field", "stages[0].nme", ""),
         (stages({}) | {"steps": []}, "invalid_field", "steps", ""),
+        (stages({}) | {"name": "n" * 129}, "invalid_field", "name", "n" * 129),
         ({}, "invalid_field", "stages", ""),
         ({"stages": [{"name": "x"}]}, "invalid_field", "stages[0].agent", ""),
         ({"stages": "echo"}, "invalid_field", "stages", "echo"),
@@ -133,7 +135,13 @@ def test_what_cannot_run_is_refused_with_place_and_text(
 
 def test_a_misspelt_key_is_named_rather_than_the_one_that_is_missing() -> None:
     error = refused({"stages": [{"agnet": "echo"}]})
-    assert "unknown key 'agnet'; known are agent, name, queue" in str(error)
+    assert str(error).startswith("stages[0].agnet: unknown key; known are agent, name, queue")
+
+
+def test_a_key_that_could_steer_a_terminal_or_fill_it_is_not_printed_as_it_is() -> None:
+    error = refused({"stages": [{"agent": "echo", "\x1b[31m": 1}]})
+    assert error.where == "stages[0].'\\x1b[31m'"
+    assert len(str(refused({"stages": [{"agent": "echo", "k" * 100_000: 1}]}))) < 400
 
 
 def test_an_unknown_stage_is_answered_with_those_that_could_be_meant() -> None:
@@ -148,9 +156,11 @@ def test_a_cycle_is_shown_from_stage_to_stage() -> None:
 
 def test_limits_are_what_still_runs() -> None:
     definition_of(stages(*[{}] * MAX_STAGES))
-    definition_of({"stages": [side_by_side(*[{}] * MAX_BRANCHES)]})
+    definition_of({"stages": [side_by_side(*[{}] * MAX_STEP_STAGES)]})
     assert refused(stages(*[{}] * (MAX_STAGES + 1))).reason == "too_many_stages"
-    assert refused({"stages": [side_by_side(*[{}] * (MAX_BRANCHES + 1))]}).reason == "too_many_stages"
+    assert refused({"stages": [side_by_side(*[{}] * (MAX_STEP_STAGES + 1))]}).reason == "too_many_stages"
+    definition_of(stages({"prompt": "x" * MAX_TEMPLATE_BYTES}))
+    assert refused(stages({"prompt": "ä" * (MAX_TEMPLATE_BYTES // 2) + "x"})).reason == "prompt_too_large"
     assert "10,000 stages" in str(refused(stages(*[{}] * 10_000)))
 
 

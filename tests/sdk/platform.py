@@ -18,6 +18,7 @@ from penstock.submitting import Submitting
 from penstock_schemas import records as r
 from penstock_schemas import topics as t
 from tests.sdk import script
+from tests.sdk.pipeline_script import Pipelines
 
 PARTITIONS = 3
 SCRIPTED_ONLY = "by-hand"
@@ -83,7 +84,10 @@ async def answering(platform: Platform) -> AsyncIterator[None]:
     """Answers every request as the platform would: `echo` completes, `broken` fails, `suspended` is rejected."""
     requests = [await platform.connection.partition_of(t.ACCOUNTS_REQUESTS, str(n)) for n in range(50)]
     commands = [await platform.connection.partition_of(t.ACCOUNTS_COMMANDS, str(n)) for n in range(50)]
-    async with platform.connection.consumer_at(dict.fromkeys([*requests, *commands], 0)) as consumer:
+    pipelines = await platform.connection.partitions_of(t.PIPELINES_REQUESTS)
+    stage = Pipelines()
+    everything = dict.fromkeys([*requests, *commands, *pipelines], 0)
+    async with platform.connection.consumer_at(everything) as consumer:
 
         async def answer() -> None:
             answered = set()
@@ -91,6 +95,9 @@ async def answering(platform: Platform) -> AsyncIterator[None]:
                 try:
                     request = await platform.encoding.decode(message.topic, message.value)
                 except UndecodableRecord:
+                    continue
+                if message.topic == t.PIPELINES_REQUESTS.name:
+                    await platform.emit(*stage.answers(request))
                     continue
                 identity = getattr(request, "request_id", request.event_id)
                 if request.tenant_id == SCRIPTED_ONLY or identity in answered:

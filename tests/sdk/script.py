@@ -109,6 +109,26 @@ def answers(request: r.Record) -> list[r.Record]:
     return []
 
 
+def charge_of(tenant: str, execution_id: str, *, cost_nanousd: int) -> r.UsageCharged:
+    """A call of an execution, as accounts charges it."""
+    return r.UsageCharged(
+        tenant_id=tenant,
+        usage_id=str(uuid4()),
+        execution_id=execution_id,
+        epoch=1,
+        call_seq=1,
+        model="claude-3-haiku",
+        input_tokens=10,
+        output_tokens=2,
+        cost_nanousd=cost_nanousd,
+        price_version="test/1",
+        period="2026-11",
+        usage_topic="penstock.accounts.commands.v1",
+        usage_partition=0,
+        usage_offset=0,
+    )
+
+
 def stamped(record: r.Record) -> r.Record:
     """`record` with an id and a time, where it has none."""
     return record.model_copy(

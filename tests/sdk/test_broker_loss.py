@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock import lane
+from penstock import event_tail, lane
 from penstock.client import Client
 from penstock.errors import KafkaUnreachable
 from penstock.settings import ArtifactSettings, KafkaSettings, RegistrySettings
@@ -45,3 +45,20 @@ async def test_it_is_noticed_and_a_follower_goes_on_when_it_is_back(
             await broker.restart()
             await writing.produce(EXECUTIONS_EVENTS, script.stamped(run.completed("after all")))
             assert await client.result(run.id, timeout_s=30) == "after all"
+
+
+async def test_it_is_noticed_under_a_follower_of_a_pipeline(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(event_tail, "SILENCE_S", 0.5)
+    async with own_kafka(tmp_path) as broker:
+        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap)
+        await apply_topics(kafka, TOPICS.values(), PARTITIONS)
+        registry = RegistrySettings(url=platform.registry.url)
+        async with Client(
+            kafka=kafka, registry=registry, artifacts=ArtifactSettings(), answer_within_s=3
+        ) as client:
+            started = await client.start_pipeline({"stages": [{"agent": "echo"}]}, "x", tenant=SCRIPTED_ONLY)
+            await broker.kill()
+            with pytest.raises(KafkaUnreachable, match=broker.bootstrap):
+                await client.pipeline_result(started)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import sys
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -14,39 +12,11 @@ import pytest
 
 from penstock_schemas import records as r
 from penstock_schemas.topics import ACCOUNTS_REQUESTS, TOPICS
+from tests.sdk.command_line import Done, penstock
 from tests.sdk.platform import NOWHERE, SCRIPTED_ONLY, Platform, until
 from tests.sdk.script import Execution
 
 pytestmark = pytest.mark.integration
-
-
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-async def penstock(platform: Platform, *arguments: str, stdin: bytes = b"", **env: str) -> Done:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "penstock",
-        *arguments,
-        env=platform.env | env,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(stdin), 60)
-    assert b"Traceback" not in err, err.decode()
-    return Done(process.returncode or 0, out.decode(), err.decode())
 
 
 async def test_run_prints_the_id_under_which_watch_and_get_find_it(platform: Platform):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=\S)|\n\s*\n|\n(?=\s*(?:[-*#|>]|\d+[.)]\s))")
+_FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 _MARKUP = re.compile(r"^[\s#>*|+-]+|`+|\*\*")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _COMMON = frozenset(
@@ -64,7 +65,8 @@ def summary(text: str, limit: int = 3) -> list[str]:
     A sentence's score is the mean frequency, over the whole text, of the words in it that carry meaning (Luhn
     1958; the mean keeps long sentences from winning by length), for at least four words so that headings lose.
     """
-    found = [s for s in sentences(text) if len(s) <= MAX_SENTENCE_CHARS]
+    said = dict.fromkeys(sentences(text))  # what is said twice is quoted once
+    found = [s for s in said if len(s) <= MAX_SENTENCE_CHARS and not _is_enumeration(s)]
     frequency = _terms(text)
 
     def score(sentence: str) -> float:
@@ -73,6 +75,12 @@ def summary(text: str, limit: int = 3) -> list[str]:
 
     best = sorted(range(len(found)), key=lambda n: (-score(found[n]), n))[:limit]
     return [found[n] for n in sorted(best)]
+
+
+def _is_enumeration(sentence: str) -> bool:
+    """Whether it is a list of words or a row of figures: what another summary has left of a text, for one."""
+    figures, words = len(_FIGURE.findall(sentence)), len(_WORD.findall(sentence))
+    return 2 * sentence.count(",") >= max(6, words) or 2 * figures >= max(6, words)
 
 
 def _terms(text: str) -> Counter[str]:

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from typer.models import CommandInfo
 
-from penstock.cli import bill, budget, chat, dlq, runs, schemas, tenants, usage, users
+from penstock.cli import bill, budget, chat, dlq, pipeline, runs, schemas, tenants, usage, users
 from penstock.cli.extensions import add_extensions
 from penstock.cli.output import ERRORS
 from penstock.errors import MissingExtra, PenstockError
@@ -23,6 +23,7 @@ PANEL_OF = {
         "Stack": ("up", "down", "status", "doctor"),
         "Runs": ("run", "watch", "get", "cancel", "list"),
         "Conversations": ("chat",),
+        "Pipelines": ("pipeline",),
         "Money": ("bill", "budget", "usage", "prices", "close", "audit"),
         "Operate": ("tenants", "users", "dlq", "schemas", "topics", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
@@ -64,7 +65,7 @@ def build(arguments: list[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for group in (runs, chat, bill, budget, usage, tenants, users, dlq, schemas):
+    for group in (runs, chat, pipeline, bill, budget, usage, tenants, users, dlq, schemas):
         group.register(app)
     add_extensions(app, arguments)
     for command in app.registered_commands:

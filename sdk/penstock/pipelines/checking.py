@@ -8,19 +8,17 @@ from typing import Protocol
 
 from penstock.errors import InvalidPipeline, InvalidTemplate
 from penstock.pipelines.templates import OUTPUT_OF, PREVIOUS_OUTPUT, placeholders
+from penstock_schemas.topics import MAX_STAGES, MAX_STEP_STAGES, MAX_TEMPLATE_BYTES
 
-MAX_STAGES = 1_200
-"""In a whole pipeline."""
-MAX_BRANCHES = 1_000
-"""In one parallel group."""
 REASONS = {
     "syntax": "the text is not YAML or JSON, or not an object",
     "duplicate_key": "a key is there twice",
     "invalid_field": "an unknown key, a missing one, or a value that cannot be used",
     "nested_parallel": "a parallel group within a parallel group",
     "no_stages": "a pipeline or a parallel group is empty",
-    "too_many_stages": f"above {MAX_STAGES:,} stages, or {MAX_BRANCHES:,} branches of one group",
+    "too_many_stages": f"above {MAX_STAGES:,} stages, or {MAX_STEP_STAGES:,} branches of one group",
     "duplicate_name": "two stages have one name",
+    "prompt_too_large": f"a prompt above {MAX_TEMPLATE_BYTES:,} bytes",
     "invalid_placeholder": "a brace in a prompt begins like a placeholder and is none",
     "unknown_stage": "a placeholder names no stage of the pipeline",
     "refers_to_itself": "a stage asks for its own output",
@@ -55,8 +53,8 @@ def check(stages: Sequence[Stage]) -> None:
             "too_many_stages", "stages", "", f"{len(stages):,} stages; a pipeline has at most {MAX_STAGES:,}"
         )
     for step, group in groupby(stages, lambda stage: stage.step):
-        if (branches := len(list(group))) > MAX_BRANCHES:
-            why = f"{branches:,} branches; a parallel group has at most {MAX_BRANCHES:,}"
+        if (branches := len(list(group))) > MAX_STEP_STAGES:
+            why = f"{branches:,} branches; a parallel group has at most {MAX_STEP_STAGES:,}"
             raise InvalidPipeline("too_many_stages", f"step {step + 1}", "", why)
     by_name: dict[str, Stage] = {}
     for stage in stages:
@@ -71,6 +69,9 @@ def check(stages: Sequence[Stage]) -> None:
 
 
 def _placeholders(stage: Stage) -> tuple[str, ...]:
+    if (size := len((stage.prompt_template or "").encode())) > MAX_TEMPLATE_BYTES:
+        why = f"a prompt of {size:,} bytes; at most {MAX_TEMPLATE_BYTES:,}"
+        raise InvalidPipeline("prompt_too_large", _of(stage), "", why)
     try:
         return tuple(dict.fromkeys(placeholders(stage.prompt_template or "")))
     except InvalidTemplate as exc:

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from penstock.arguments import CallerId, Text
-from penstock.errors import InvalidPipeline
+from penstock.errors import SHOWN_CHARACTERS, InvalidPipeline
 from penstock.pipelines.checking import check
 from penstock_schemas.records.base import Name
 from penstock_schemas.topics import DEFAULT_QUEUE
@@ -122,7 +122,7 @@ class FlatStage(NamedTuple):
 class PipelineDefinition(Part):
     """A pipeline that can be run."""
 
-    name: CallerId | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=128)] | None = None
     stages: Annotated[tuple[Entry, ...], Field(strict=False)]
 
     def flat(self) -> tuple[FlatStage, ...]:
@@ -164,12 +164,11 @@ def _invalid(exc: ValidationError) -> InvalidPipeline:
     where = ""
     for part in problem["loc"]:
         if part not in (GROUP, STAGE):  # pydantic's own names of the two kinds of entry
-            where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+            where += f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" if where else _shown(part)
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = ", ".join(_known(problem["loc"]))
-        key = str(problem["loc"][-1])
-        return InvalidPipeline("invalid_field", where, "", f"unknown key {key!r}; known are {known}")
+        return InvalidPipeline("invalid_field", where, "", f"unknown key; known are {known}")
     why = SAID_OF.get(kind, problem["msg"].removeprefix("Value error, "))
     if kind == "missing":
         return InvalidPipeline("invalid_field", where, "", "is missing")
@@ -180,6 +179,11 @@ def _invalid(exc: ValidationError) -> InvalidPipeline:
     text = str(given) if isinstance(given, str | int | float) else ""
     kind_of = "" if text else f", not {'nothing' if given is None else type(given).__name__}"
     return InvalidPipeline("invalid_field", where or "the definition", text, why + kind_of)
+
+
+def _shown(key: str) -> str:
+    """A key as an error may print it: it is the caller's, and may be anything."""
+    return key if key.isprintable() and len(key) <= SHOWN_CHARACTERS else repr(key[:SHOWN_CHARACTERS])
 
 
 def _known(place: tuple[int | str, ...]) -> list[str]:

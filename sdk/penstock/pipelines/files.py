@@ -11,8 +11,8 @@ import yaml
 from penstock.errors import InvalidPipeline
 from penstock.pipelines.definition import PipelineDefinition, definition_of
 
-MAX_DEFINITION_BYTES = 4 * 1024 * 1024
-"""Far above what one record carries; what is larger is no definition."""
+MAX_DEFINITION_BYTES = 2 * 1024 * 1024
+"""Above what one record carries, also with comments; what is larger is no definition."""
 
 
 def parsed(text: str, source: str = "the definition") -> PipelineDefinition:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from penstock_schemas import records as r
-from penstock_schemas.ids import conversation_id, derived_id, execution_id
+from penstock_schemas.ids import conversation_id, derived_id, execution_id, pipeline_id
 
 EVENTS = "penstock.executions.events.v1"
 PROGRESS = "penstock.executions.progress.v1"
 ACCOUNTS = "penstock.accounts.events.v1"
 CONVERSATIONS = "penstock.conversations.events.v1"
+PIPELINES = "penstock.pipelines.events.v1"
 LETTERS = "penstock.dead-letters.v1"
 
 
@@ -94,3 +95,52 @@ def conversation_of(tenant: str, execution: str) -> list[r.Record]:
     ]
     ids = (derived_id("conversation event", tenant, n) for n in range(len(events)))
     return [event.model_copy(update={"event_id": each}) for event, each in zip(events, ids, strict=True)]
+
+
+def pipeline_of(tenant: str, execution: str, *, until: str = "completed") -> list[r.Record]:
+    """A pipeline of two steps whose second failed, was resumed, and ended. The same events each time.
+
+    Args:
+        tenant: whose.
+        execution: of the first stage.
+        until: the last event: `failed`, `resumed` or `completed`.
+    """
+    whose: dict[str, Any] = {"tenant_id": tenant, "user_id": "ann", "pipeline_id": pipeline_id(tenant, "p1")}
+    first: dict[str, Any] = {
+        **whose,
+        "stage_index": 0,
+        "stage_name": "Research",
+        "step": 0,
+        "agent_type": "echo",
+        "execution_id": execution,
+    }
+    second: dict[str, Any] = {
+        **whose,
+        "stage_index": 1,
+        "stage_name": "Write",
+        "step": 1,
+        "agent_type": "echo",
+        "execution_id": "second",
+    }
+    again = second | {"execution_id": "third", "epoch": 2}
+    broke = {"error_type": "Boom", "error_message": "it broke"}
+    events: list[r.Record] = [
+        r.PipelineStarted(
+            **whose, epoch=1, request_id="p1", name="report", stages=2, steps=2, metadata={"for": "bob"}
+        ),
+        r.StageStarted(**first, epoch=1),
+        r.StageCompleted(**first, epoch=1, output="found", used_tokens=20),
+        r.StageStarted(**second, epoch=1),
+        r.StageFailed(**second, epoch=1, status="failed", used_tokens=5, **broke),
+        r.PipelineFailed(
+            **whose, epoch=1, failed_at_stage="Write", stage_index=1, error_type="Boom", error="it broke"
+        ),
+        r.PipelineRequestRefused(**whose, refused_event_id="x", reason="finished", detail="it has failed already"),
+        r.PipelineResumed(**whose, epoch=2, step=1),
+        r.StageStarted(**again),
+        r.StageCompleted(**again, output="written", used_tokens=30),
+        r.PipelineCompleted(**whose, epoch=2, output="written"),
+    ]
+    ids = (derived_id("pipeline event", tenant, n) for n in range(len(events)))
+    told = [event.model_copy(update={"event_id": each}) for event, each in zip(events, ids, strict=True)]
+    return told[: {"failed": 7, "resumed": 9, "completed": len(told)}[until]]

@@ -13,10 +13,12 @@ from tests.consumers.loader.samples import (
     ACCOUNTS,
     CONVERSATIONS,
     EVENTS,
+    PIPELINES,
     PROGRESS,
     charged,
     conversation_of,
     life_of,
+    pipeline_of,
 )
 
 from penstock_schemas import records as r
@@ -104,9 +106,11 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
         topic=ACCOUNTS,
     )
     await kafka.produce(*conversation_of(acme, execution_id(acme, "completed")), topic=CONVERSATIONS)
+    await kafka.produce(*pipeline_of(acme, execution_id(acme, "completed")), topic=PIPELINES)
     await kafka.produce_raw(b"nonsense", topic=ACCOUNTS)
     tables = (
         "conversations_events",
+        "pipelines_events",
         "executions_events",
         "executions_progress",
         "accounts_events",
@@ -248,3 +252,54 @@ async def test_a_users_list_of_conversations_reads_nobody_elses(database: Any, c
     (estimate,) = plan.named_results()
     assert estimate["table"] == "conversations_events"
     assert estimate["rows"] <= 3 * 8192, "a few granules of a million rows"
+
+
+@pytest.mark.parametrize(
+    ("until_event", "state", "second_stage"),
+    [
+        ("failed", ("failed", 1, 1, 25, "Write", "it broke", True), ("failed", 1, "second", 5, "Boom")),
+        ("resumed", ("running", 2, 1, 25, None, None, False), ("running", 2, "third", None, None)),
+        ("completed", ("completed", 2, 2, 55, None, None, True), ("completed", 2, "third", 30, None)),
+    ],
+)
+async def test_a_pipeline_is_as_its_last_event_left_it_however_often_it_was_loaded(
+    kafka: Kafka,
+    run_loader: RunLoader,
+    clickhouse_client: Any,
+    until_event: str,
+    state: tuple[Any, ...],
+    second_stage: tuple[Any, ...],
+) -> None:
+    tenant = f"pipes-{until_event}"
+    events = pipeline_of(tenant, "first", until=until_event)
+    await kafka.produce(*events, *events, topic=PIPELINES)
+    async with run_loader():
+        await until(
+            lambda: (
+                clickhouse_client.command(
+                    "SELECT uniqExact(event_id) FROM pipelines_events WHERE tenant_id = {t:String}",
+                    parameters={"t": tenant},
+                )
+                == len(events)
+            )
+        )
+    query = """
+        SELECT status, epoch, completed_stages, used_tokens, failed_at_stage, error, finished_at IS NOT NULL
+        FROM v_pipelines WHERE tenant_id = {t:String}
+    """
+    assert clickhouse_client.query(query, parameters={"t": tenant}).result_rows == [state]
+    query = """
+        SELECT stage_name, status, epoch, execution_id, used_tokens, error_type
+        FROM v_pipeline_stages WHERE tenant_id = {t:String} ORDER BY stage_index
+    """
+    assert clickhouse_client.query(query, parameters={"t": tenant}).result_rows == [
+        ("Research", "completed", 1, "first", 20, None),
+        ("Write", *second_stage),
+    ]
+
+
+async def test_each_run_of_a_stage_has_what_it_was_charged(loaded: Any) -> None:
+    query = """
+        SELECT stage_name, epoch, calls, cost_nanousd FROM v_pipeline_costs WHERE tenant_id = 'acme'
+    """
+    assert loaded.query(query).result_rows == [("Research", 1, LINES, LINES * (LINES + 1) // 2)]
