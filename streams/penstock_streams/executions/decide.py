@@ -17,13 +17,11 @@ import msgspec
 
 from penstock_schemas import records as r
 from penstock_schemas import topics
-from penstock_schemas.records.executions import TerminalEvent
 from penstock_schemas.traces import TraceContext
 from penstock_streams.executions import answers, leases
 from penstock_streams.executions import model as m
-from penstock_streams.executions.policy import LeaseTimes
+from penstock_streams.executions.transitions import Transitions, next_attempt, work_of
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
-from penstock_streams.run_ends import run_ended
 from penstock_streams.timing import SECOND_US
 from penstock_streams.work import Work
 
@@ -31,10 +29,8 @@ replace = msgspec.structs.replace
 
 
 @dataclass(frozen=True, slots=True)
-class Executions:
+class Executions(Transitions):
     """The stage's decide function, bound to the operator's times."""
-
-    times: LeaseTimes
 
     def __call__(self, rows: Rows, event: Event | TimerDue, now: int) -> Decision:
         if isinstance(event, TimerDue):
@@ -100,7 +96,7 @@ class Executions:
         pair = (claim.execution_id, claim.epoch)
         decision = Decision()
         if execution.state == "dispatched":
-            work = _work(rows, claim.execution_id)
+            work = work_of(rows, claim.execution_id)
             execution = replace(
                 execution,
                 state="running",
@@ -162,7 +158,7 @@ class Executions:
             or (execution.epoch, execution.worker_id) != (finish.epoch, finish.worker_id)
         ):
             return Decision(outputs=[answers.stale(finish, execution)])
-        work, decision = _work(rows, finish.execution_id), Decision()
+        work, decision = work_of(rows, finish.execution_id), Decision()
         leases.release(rows, finish.worker_id, (finish.execution_id, finish.epoch), decision)
         if execution.cancelled_because is not None and finish.status != "completed":
             self._end_cancelled(rows, finish.execution_id, execution, finish.last_seq, now, decision)
@@ -179,7 +175,7 @@ class Executions:
             case "handed_back":
                 execution = replace(execution, attempts=execution.attempts - 1)
                 decision.outputs.append(answers.lost(execution, finish.execution_id, "handed_back"))
-                self._dispatch(work, _next_attempt(execution), now, decision)
+                self._dispatch(work, next_attempt(execution), now, decision)
             case "failed" | "cancelled":  # cancelled unasked: a worker's mistake, and no result
                 error_type, message = finish.error_type or "unknown", finish.error_message or ""
                 if finish.retryable and execution.attempts < work.max_attempts:
@@ -204,7 +200,7 @@ class Executions:
     def _repeat(self, rows: Rows, execution_id: str, now: int) -> Decision:
         execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
         if execution and execution.state == "dispatched":
-            work, waited_us = _work(rows, execution_id), now - execution.dispatched_at
+            work, waited_us = work_of(rows, execution_id), now - execution.dispatched_at
             if waited_us >= self.times.claimed_within_us:
                 nobody = r.ExecutionFailed(
                     **work.identity(),
@@ -223,13 +219,13 @@ class Executions:
     def _retry(self, rows: Rows, execution_id: str, now: int) -> Decision:
         execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
         if execution and execution.state == "retrying":
-            self._dispatch(_work(rows, execution_id), replace(execution, state="dispatched"), now, decision)
+            self._dispatch(work_of(rows, execution_id), replace(execution, state="dispatched"), now, decision)
         return decision
 
     def _deadline(self, rows: Rows, execution_id: str, now: int) -> Decision:
         execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
         if execution and execution.state == "running" and execution.deadline_at <= now:
-            work, pair = _work(rows, execution_id), (execution_id, execution.epoch)
+            work, pair = work_of(rows, execution_id), (execution_id, execution.epoch)
             leases.release(rows, execution.worker_id, pair, decision)
             decision.outputs.append(answers.revoked(work.tenant_id, execution.worker_id, pair, "timed_out"))
             if execution.cancelled_because is not None:
@@ -255,9 +251,9 @@ class Executions:
             if execution.cancelled_because is not None:
                 self._end_cancelled(rows, lease.execution_id, execution, 0, now, decision)
                 continue
-            work = _work(rows, lease.execution_id)
+            work = work_of(rows, lease.execution_id)
             if execution.attempts < work.max_attempts:  # at once: it has waited for the whole lease
-                self._dispatch(work, _next_attempt(execution), now, decision)
+                self._dispatch(work, next_attempt(execution), now, decision)
                 continue
             failed = r.ExecutionFailed(
                 **work.identity(),
@@ -269,93 +265,6 @@ class Executions:
             )
             self._end(execution, failed, "failed", now, decision)
         return decision
-
-    # Transitions
-
-    def _dispatch(self, work: Work, execution: m.Execution, now: int, decision: Decision) -> None:
-        """Offer the current epoch to whoever has a free slot, and come back if nobody claims it."""
-        if execution.dispatch_seq == 1:
-            execution = replace(execution, dispatched_at=now)
-        due = min(
-            now + self.times.repeat_after_us(execution.dispatch_seq),
-            execution.dispatched_at + self.times.claimed_within_us,
-        )
-        decision.puts[m.execution_key(work.execution_id)] = execution
-        decision.timers += [
-            Timer(f"deadline/{work.execution_id}", None),
-            Timer(f"dispatch/{work.execution_id}", due),
-        ]
-        hint = r.ExecutionDispatched(**work.fields(), epoch=execution.epoch, dispatch_seq=execution.dispatch_seq)
-        decision.outputs.append(Output(topics.dispatch_topic(work.queue), hint))
-
-    def _retry_later(self, execution: m.Execution, execution_id: str, now: int, decision: Decision) -> None:
-        due = now + self.times.retry_after_us(execution_id, execution.attempts)
-        decision.puts[m.execution_key(execution_id)] = replace(_next_attempt(execution), state="retrying")
-        decision.timers += [Timer(f"deadline/{execution_id}", None), Timer(f"retry/{execution_id}", due)]
-
-    def _end_cancelled(
-        self,
-        rows: Rows,
-        execution_id: str,
-        execution: m.Execution,
-        last_seq: int,
-        now: int,
-        decision: Decision,
-    ) -> None:
-        cancelled = r.ExecutionCancelled(
-            **_work(rows, execution_id).identity(),
-            epoch=execution.epoch,
-            attempts=execution.attempts,
-            last_seq=last_seq,
-            reason=execution.cancelled_because or "",
-        )
-        self._end(execution, cancelled, "cancelled", now, decision)
-
-    def _end(
-        self,
-        execution: m.Execution,
-        event: TerminalEvent,
-        status: str,
-        now: int,
-        decision: Decision,
-        used_tokens: int | None = None,
-    ) -> None:
-        """The one terminal state: tell followers and whoever waits for it, let accounts settle, forget the work,
-        remember the end."""
-        key = m.execution_key(event.execution_id)
-        settle = r.SettleExecution(
-            tenant_id=event.tenant_id,
-            execution_id=event.execution_id,
-            status=status,
-            accepted_epoch=event.epoch if status == "completed" else None,
-        )
-        decision.outputs += [Output(topics.EXECUTIONS_EVENTS, event), Output(topics.ACCOUNTS_COMMANDS, settle)]
-        decision.outputs += run_ended(event, used_tokens=used_tokens)
-        decision.puts[key] = replace(execution, state="ended")
-        decision.deletes.append(m.assignment_key(event.execution_id))
-        decision.timers += [
-            Timer(f"{kind}/{event.execution_id}", None) for kind in ("deadline", "dispatch", "retry")
-        ]
-        decision.timers.append(Timer(key, now + self.times.ended_kept_us))
-
-
-def _work(rows: Rows, execution_id: str) -> Work:
-    assignment = rows.get(m.assignment_key(execution_id), m.Assignment)
-    if assignment is None:
-        raise LookupError(f"the work of {execution_id} is missing though it has not ended")
-    return assignment.work
-
-
-def _next_attempt(execution: m.Execution) -> m.Execution:
-    return replace(
-        execution,
-        state="dispatched",
-        epoch=execution.epoch + 1,
-        dispatch_seq=1,
-        worker_id="",
-        claim_id="",
-        deadline_at=0,
-    )
 
 
 def _refusal(execution: m.Execution | None, claim: r.ClaimLease) -> str | None:
