@@ -3,8 +3,8 @@
     python bench/pipelines.py [--rounds 20] [--branches 1000] [--workers 2]
 
 Times are from sending the request to PipelineCompleted at a reader. The stages run the `echo` agent, so what is
-measured is the way through stages, admission, leases and processes. The fan-out is one stage, the branches, and one
-that joins them.
+measured is the way through stages, admission, leases and processes. The fan-out is one stage, the branches, and
+one that joins them.
 """
 
 from __future__ import annotations

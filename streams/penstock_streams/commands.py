@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def streams() -> None:
-    """Run the stages: accounts, executions, conversations and pipelines. Start as many of these as there is work for."""
+    """Run the stages: accounts, executions, conversations, pipelines. Start as many as there is work for."""
     import uvloop
 
     from penstock_services.logs import configure_logging
