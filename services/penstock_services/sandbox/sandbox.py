@@ -96,6 +96,8 @@ class Sandbox:
         """
         if not argv or any("\0" in word for word in argv) or not argv[0]:
             raise InvalidInput(f"{list(argv)!r} is no command: it needs at least a name, and no NUL")
+        if timeout_s is not None and timeout_s <= 0:
+            raise InvalidInput(f"timeout_s is {timeout_s:g}; it must be above 0")
         limit_s = min(self._policy.timeout_s, timeout_s or self._policy.timeout_s)
         group = self._hierarchy.group(
             this_process(),
