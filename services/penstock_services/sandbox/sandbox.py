@@ -16,7 +16,7 @@ from penstock_services.sandbox import command_line, seccomp
 from penstock_services.sandbox.capture import Capture
 from penstock_services.sandbox.cgroups import Group, Hierarchy, prepared_hierarchy
 from penstock_services.sandbox.disk import is_full, volume_bytes
-from penstock_services.sandbox.host import found_bwrap
+from penstock_services.sandbox.host import check_user_namespaces, found_bwrap
 from penstock_services.sandbox.owners import this_process
 from penstock_services.sandbox.policies import Policy
 from penstock_services.sandbox.processes import memory_file, until_ended
@@ -56,6 +56,7 @@ class Sandbox:
         self.workspace = workspace
         self._uid = uid
         self._runtime = runtime or Runtime(SandboxSettings().folder / "runtime")
+        check_user_namespaces()
         self._bwrap = found_bwrap()
         if policy.network:
             raise SandboxUnavailable(
