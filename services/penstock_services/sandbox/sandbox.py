@@ -14,8 +14,9 @@ from penstock.agents.commands import OUTPUT_BYTES, Outcome, Receipt
 from penstock.errors import InvalidInput, SandboxFailed, SandboxUnavailable
 from penstock_services.sandbox import command_line, seccomp
 from penstock_services.sandbox.capture import Capture
-from penstock_services.sandbox.cgroups import Group, Hierarchy, prepared_hierarchy
+from penstock_services.sandbox.cgroups import Hierarchy, prepared_hierarchy
 from penstock_services.sandbox.disk import is_full, volume_bytes
+from penstock_services.sandbox.groups import Group
 from penstock_services.sandbox.host import check_user_namespaces, found_bwrap
 from penstock_services.sandbox.owners import this_process
 from penstock_services.sandbox.policies import Policy

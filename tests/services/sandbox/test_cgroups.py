@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import SandboxUnavailable
-from penstock_services.sandbox.cgroups import Counts, Hierarchy, find_hierarchy, prepared_hierarchy
+from penstock_services.sandbox.cgroups import Hierarchy, find_hierarchy, prepared_hierarchy
+from penstock_services.sandbox.groups import Counts
 from penstock_services.sandbox.owners import Owner, this_process
 from tests.fixtures.sandbox import missing
 
