@@ -13,37 +13,18 @@ changes, and may give single tenants of the tier `enterprise` options of their o
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from typing import Any
 
 from penstock.errors import PolicyRefused
-from penstock_schemas.records.base import TENANT_ID_PATTERN
+from penstock_services.sandbox.policy_file import TenantOptions, TierPart, read_policy_file
 
 DEFAULT_TIER = "free"
 """What a tenant of an unknown tier gets."""
 OPTIONS_TIER = "enterprise"
 BUILT_IN = Path(__file__).with_name("tiers.toml")
-NEVER_SHOWN = ("/proc", "/sys", "/dev", "/run", "/var/run", "/boot")
-"""Host folders no sandbox is given, whatever a file says: they are the host itself."""
-
-
-def _shown(path: str) -> str:
-    pure = PurePosixPath(path)
-    if not pure.is_absolute() or ".." in pure.parts or str(pure) != path or path == "/" or "\0" in path:
-        raise ValueError("must be an absolute path below /, written without . and ..")
-    if any(pure.is_relative_to(never) for never in NEVER_SHOWN):
-        raise ValueError(f"lies in one of {', '.join(NEVER_SHOWN)}, which no sandbox may see")
-    return path
-
-
-ShownPath = Annotated[str, AfterValidator(_shown)]
-TimeoutS = Annotated[float, Field(gt=0, le=86_400)]
-Command = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,50 +56,11 @@ class RuntimeList:
     """Globs of host paths."""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class _Tier(_File):
-    timeout_s: TimeoutS | None = None
-    memory_bytes: Annotated[int, Field(ge=16 * 1024 * 1024)] | None = None
-    processes: PositiveInt | None = None
-    quota_bytes: Annotated[int, Field(ge=4 * 1024 * 1024)] | None = None
-    readable: tuple[ShownPath, ...] | None = None
-    writable: tuple[ShownPath, ...] | None = None
-    left_out: tuple[Command, ...] | None = None
-    network: bool | None = None
-
-
-class _Runtime(_File):
-    commands: tuple[Command, ...]
-    libraries: tuple[ShownPath, ...]
-
-
-class _Options(_File):
-    """One tenant's, of the tier `enterprise`."""
-
-    timeout_s: TimeoutS | None = None
-    allow_network: bool = False
-    extra_read_paths: tuple[ShownPath, ...] = ()
-    extra_write_paths: tuple[ShownPath, ...] = ()
-
-
-TenantName = Annotated[str, Field(pattern=TENANT_ID_PATTERN)]
-
-
-class _Policies(_File):
-    allow_looser: bool = False
-    runtime: _Runtime | None = None
-    tiers: dict[Command, _Tier] = Field(default_factory=dict)
-    tenants: dict[TenantName, _Options] = Field(default_factory=dict)
-
-
 class Policies(Mapping[str, Policy]):
     """The policies by tier; a tier that is not there is `free`'s."""
 
     def __init__(
-        self, by_tier: Mapping[str, Policy], options: Mapping[str, _Options], runtime: RuntimeList
+        self, by_tier: Mapping[str, Policy], options: Mapping[str, TenantOptions], runtime: RuntimeList
     ) -> None:
         self._by_tier = dict(by_tier)
         self._options = dict(options)
@@ -154,13 +96,13 @@ def load_policies(path: Path | None = None) -> Policies:
     Raises:
         PolicyRefused: the file cannot be read, breaks the shape, or is looser than built in without saying so.
     """
-    built_in = _read(BUILT_IN)
+    built_in = read_policy_file(BUILT_IN)
     assert built_in.runtime is not None
     tiers = {name: _policy(name, tier) for name, tier in built_in.tiers.items()}
     runtime = RuntimeList(built_in.runtime.commands, built_in.runtime.libraries)
     if path is None:
         return Policies(tiers, {}, runtime)
-    changed = _read(path)
+    changed = read_policy_file(path)
     for name, tier in changed.tiers.items():
         base = tiers.get(name, replace(tiers[DEFAULT_TIER], tier=name))
         policy = _policy(name, tier, base)
@@ -183,19 +125,7 @@ def load_policies(path: Path | None = None) -> Policies:
     return Policies(tiers, changed.tenants, runtime)
 
 
-def _read(path: Path) -> _Policies:
-    try:
-        return _Policies.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise PolicyRefused(f"the sandbox policies at {path} cannot be read: {exc}") from exc
-    except ValidationError as exc:
-        problem = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        shown = repr(problem["input"])[:80]
-        raise PolicyRefused(f"{path}: {where}: {problem['msg']} (was {shown})") from exc
-
-
-def _policy(name: str, tier: _Tier, base: Policy | None = None) -> Policy:
+def _policy(name: str, tier: TierPart, base: Policy | None = None) -> Policy:
     given: dict[str, Any] = {key: value for key, value in tier.model_dump().items() if value is not None}
     if "left_out" in given:
         given["left_out"] = frozenset(given["left_out"])

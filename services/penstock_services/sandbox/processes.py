@@ -9,7 +9,7 @@ import subprocess
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from penstock_services.sandbox.cgroups import Group
+from penstock_services.sandbox.groups import Group
 
 
 class Ended(NamedTuple):

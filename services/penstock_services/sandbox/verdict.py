@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from penstock.agents.commands import Reason
 from penstock.errors import SandboxFailed
-from penstock_services.sandbox.cgroups import Counts
+from penstock_services.sandbox.groups import Counts
 from penstock_services.sandbox.policies import Policy
 
 NOT_EXECUTED = b"bwrap: execvp "

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from penstock.errors import SandboxUnavailable, WorkspaceError, WorkspaceRefused
 from penstock_services.sandbox.owners import Owner, this_process
 from penstock_services.workspaces.names import checked
-from penstock_services.workspaces.volumes import Volume
+from penstock_services.workspaces.volumes import Volume, run_tool
 
 HIDDEN = (".volumes", ".owners", ".locks")
 
@@ -125,11 +124,13 @@ class Workspaces:
 
     def _remove(self, tenant: str, name: str) -> None:
         path, volume = self.path(tenant, name), self._volume(tenant)
-        siblings = [other for other in _names(volume.mount_point) if other != name]
+        # By their owners: what lies in the volume may be lost+found, or nothing yet.
+        siblings = [other for other in _names(self._owner_file(tenant, name).parent) if other != name]
         if not siblings or not volume.mounted:
             volume.unmount()
         elif path.exists():
-            _remove_tree(path)
+            # A tree may be deeper than Python's stack, and than what a path may have.
+            run_tool("rm", "-rf", "--one-file-system", "--", str(path))
         owner = self._owner_file(tenant, name)
         owner.unlink(missing_ok=True)
         with suppress(OSError):
@@ -148,6 +149,7 @@ class Workspaces:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
+                os.set_inheritable(fd, True)  # mkfs and mount hold it too, should we be killed meanwhile
                 if _is_file(fd, path):
                     try:
                         yield
@@ -172,10 +174,3 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
-
-
-def _remove_tree(path: Path) -> None:
-    try:
-        shutil.rmtree(path)
-    except OSError as exc:
-        raise WorkspaceError(f"workspace {path} cannot be removed: {exc}") from exc

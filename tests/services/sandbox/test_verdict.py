@@ -4,7 +4,7 @@ import pytest
 
 from penstock.errors import SandboxFailed
 from penstock_services.sandbox import load_policies
-from penstock_services.sandbox.cgroups import Counts
+from penstock_services.sandbox.groups import Counts
 from penstock_services.sandbox.verdict import Ending, Seen, ending
 
 FREE = load_policies()["free"]
