@@ -34,5 +34,6 @@ class Guard(StrEnum):
     GROUPS = "no groups of the worker"
     STDIN = "its own standard input"
     UID = "one uid per slot, folders 0700"
+    PRINTABLE = "no control characters on a terminal"
     COLLECTOR = "openat2 beneath the workspace"
     REMOVAL = "removal that knows no depth and follows nothing"

@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 import pty
 import select
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from penstock.cli import app, output
+from penstock.errors import PermanentAgentError
+from tests.isolation.guards import Guard
 
 if TYPE_CHECKING:
     from penstock_services.sandbox import Outcome
@@ -51,3 +59,34 @@ def written(scene: Scene, outcome: Outcome) -> str | None:
 def group_hurt(scene: Scene, outcome: Outcome) -> str | None:
     """A process in the worker's own group was ended."""
     return "a process of the worker's group ended" if scene.extra.get("group_hurt") else None
+
+
+def shown_to_a_reader(scene: Scene, outcome: Outcome) -> str | None:
+    """The output of a command steers the terminal of whoever reads it there with `penstock run --follow`."""
+    return _steered(scene, lambda: output.print_text(outcome.output.decode(errors="replace")))
+
+
+def shown_as_error(scene: Scene, outcome: Outcome) -> str | None:
+    """The same for the error of a command that failed, which quotes the end of its output."""
+
+    def fail() -> None:
+        with suppress(SystemExit):
+            app._fail(PermanentAgentError(f"status 1: {outcome.output.decode(errors='replace')}"))
+
+    return _steered(scene, fail)
+
+
+def _steered(scene: Scene, show: Callable[[], None]) -> str | None:
+    master, slave = pty.openpty()
+    with ExitStack() as stack:
+        stack.callback(os.close, master)
+        terminal = stack.enter_context(os.fdopen(slave, "w"))
+        for name in ("stdout", "stderr"):
+            stack.enter_context(patch.object(sys, name, terminal))
+        if Guard.PRINTABLE in scene.away:
+            for module in (app, output):
+                stack.enter_context(patch.object(module, "printable", str))
+        show()
+        terminal.flush()
+        found = os.read(master, 65536)
+    return f"{found[-60:]!r}" if b"\x1b]" in found or b"\x1b[2J" in found else None

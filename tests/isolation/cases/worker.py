@@ -17,6 +17,7 @@ from tests.isolation.collecting import (
 from tests.isolation.evidence import long_output
 from tests.isolation.guards import Guard
 from tests.isolation.scene import Scene
+from tests.isolation.terminals import shown_as_error, shown_to_a_reader
 
 OUTPUT = (Guard.OUTPUT,)
 
@@ -28,6 +29,12 @@ def _floods(name: str, attack: str, *, tiers: tuple[str, ...] = ("free",)) -> Ca
 def _leaves(name: str, attack: str, escaped: Evidence, guard: Guard = Guard.COLLECTOR) -> Case:
     """What the attack leaves in the workspace is for the worker, which looks at it from outside as root."""
     return Case(name, "worker", (guard,), attack, prepare=_report, escaped=escaped)
+
+
+def _prints(name: str, escaped: Evidence) -> Case:
+    """A title, an emptied screen and an answer from the terminal, which would be typed into the reader's shell."""
+    attack = "sys.stdout.write('\\x1b]0;title\\x07\\x1b[2J\\x1b[6n' + '\\u202e\\x9b31m\\n')"
+    return Case(name, "worker", (Guard.PRINTABLE,), attack, escaped=escaped)
 
 
 def _report(scene: Scene) -> None:
@@ -95,6 +102,8 @@ CASES = (
         escaped=_forged,
         tiers=EVERY_TIER,
     ),
+    _prints("prints what would steer a reader's terminal", shown_to_a_reader),
+    _prints("fails with what would steer a reader's terminal", shown_as_error),
     _leaves(
         "leaves a link to a file of the host to be collected",
         "os.symlink(facts['canary'], 'report.txt')",
