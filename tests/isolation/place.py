@@ -69,7 +69,7 @@ class Place:
                 self.workspaces.create(tenant, "execution", quota_bytes=QUOTA_BYTES, uid=uid)
         self.plain.mkdir(exist_ok=True)
         empty(workspace, self.uid)
-        empty(self.sibling, self.uid)
+        empty(self.sibling, self.uid if same_uid else self.neighbours_uid)
         empty(self.neighbours, self.uid if same_uid else self.neighbours_uid)
         scene = Scene(self.folder, workspace, self.uid, QUOTA_BYTES)
         scene.remove_workspace = lambda: self.workspaces.remove("tenant", "execution")

@@ -264,4 +264,19 @@ CASES = (
                 escaped(line.strip())
         """,
     ),
+    Case(
+        "inherits any descriptor but its three",
+        "environment",
+        DESCRIPTORS,
+        """\
+        for number in range(3, 1024):
+            try:
+                os.fstat(number)
+                escaped(f'descriptor {number}')
+            except OSError:
+                pass
+        """,
+        prepare=_file,
+        tiers=EVERY_TIER,
+    ),
 )

@@ -59,6 +59,13 @@ def _host_passwd(scene: Scene) -> None:
     scene.binds = [(str(passwd), "/etc/passwd")]
 
 
+def _host_etc(scene: Scene) -> None:
+    etc = scene.outside / "etc"
+    (etc / "ssh").mkdir(parents=True)
+    (etc / "ssh" / "ssh_host_key").write_text(f"-----BEGIN PRIVATE KEY-----\n{scene.secret}\n")
+    scene.binds = [(str(etc), "/etc")]
+
+
 def _host_sys(scene: Scene) -> None:
     scene.binds = [("/sys", "/tmp/sys")]
     scene.facts["places"] = ["/sys", "/tmp/sys"]
@@ -392,5 +399,24 @@ CASES = (
                     if os.access(os.path.join(folder, name), os.X_OK):
                         escaped(os.path.join(folder, name))
         """,
+    ),
+    Case(
+        "finds keys and passwords in /etc",
+        "files",
+        PATHS,
+        """\
+        for folder, _, names in os.walk('/etc'):
+            for name in names:
+                path = os.path.join(folder, name)
+                if name in ('shadow', 'gshadow', 'shadow-'):
+                    escaped(path)
+                try:
+                    if b'PRIVATE KEY' in open(path, 'rb').read():
+                        escaped(path)
+                except OSError:
+                    pass
+        """,
+        prepare=_host_etc,
+        tiers=EVERY_TIER,
     ),
 )

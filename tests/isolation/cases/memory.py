@@ -248,4 +248,16 @@ CASES = (
         prepare=plant_memory,
         escaped=secret_read,
     ),
+    _takes(
+        "fills page tables, which no page of its own shows",
+        """\
+        import mmap
+        step = 2 << 20  # one table of 4 KiB for each
+        size = (facts['memory'] + (64 << 20)) // 4096 * step
+        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)
+        for at in range(0, size, step):
+            block[at]  # reads the page of zeros that all share
+        escaped(f'{size // step} tables')
+        """,
+    ),
 )

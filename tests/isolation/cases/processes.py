@@ -438,4 +438,12 @@ CASES = (
         """,
         prepare=_cgroup_version,
     ),
+    Case(
+        "gives its disk requests real-time priority",
+        "processes",
+        (Guard.USER, Guard.CAPABILITIES, Guard.SECCOMP),
+        """\
+        wanted(syscall('ioprio_set', 1, 0, 1 << 13), 'ioprio_set')
+        """,
+    ),
 )

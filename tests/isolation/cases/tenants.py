@@ -21,6 +21,12 @@ def _base(scene: Scene) -> None:
     scene.show_all_workspaces()
 
 
+def _sibling(scene: Scene) -> None:
+    scene.show_all_workspaces()
+    (scene.sibling / "kept").write_text(scene.secret)
+    scene.facts["sibling"] = str(scene.sibling)
+
+
 def _made_and_removed(scene: Scene) -> None:
     """Workspaces of the neighbour come and go, each with the secret in it for a moment."""
     for number in range(12):
@@ -132,6 +138,15 @@ CASES = (
         "renames another tenant's file",
         "os.rename(facts['neighbour'] + '/kept', facts['neighbour'] + '/moved')",
         neighbour_touched,
+    ),
+    Case(
+        "reads another execution of its own tenant, all folders shown to it",
+        "tenants",
+        UID,
+        "print(open(facts['sibling'] + '/kept').read())",
+        prepare=_sibling,
+        escaped=secret_read,
+        weakened=SEEN,
     ),
     Case(
         "guesses the folders of other tenants",

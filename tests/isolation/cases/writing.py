@@ -266,4 +266,15 @@ CASES = (
         escaped=too_many_files,
         ends=FULL,
     ),
+    Case(
+        "opens settings of the whole host for writing",
+        "files",
+        (Guard.READ_ONLY, Guard.USER, Guard.CAPABILITIES),
+        """\
+        for name in ('sys/kernel/core_pattern', 'sysrq-trigger', 'sys/vm/drop_caches', 'sys/kernel/hostname'):
+            if attempt(os.open, '/proc/' + name, os.O_WRONLY) is not None:  # and writes nothing
+                escaped(name)
+        """,
+        tiers=EVERY_TIER,
+    ),
 )
