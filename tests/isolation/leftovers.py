@@ -1,4 +1,4 @@
-"""What runs leave on the host, and workers that are killed while they run commands."""
+"""What runs and killed workers leave on the host."""
 
 from __future__ import annotations
 
@@ -10,97 +10,89 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from penstock_services.sandbox.cgroups import find_hierarchy
 from penstock_services.sandbox.owners import Owner
 from penstock_services.workspaces import Workspaces, reap
-from tests.isolation.place import FIRST_UID
+from tests.isolation.short_worker import FIRST_UID, UIDS
 from tests.isolation.waiting import until
 
-LAST_UID = FIRST_UID + 4_000
 RUNS_EACH = 10
 """Commands of a worker that is not killed."""
+MOMENTS = (b"making\n", b"running\n")
+"""After one of these words a worker is killed."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """Names of what belongs to sandboxes of the corpus."""
-
-    processes: frozenset[str]
-    mounts: frozenset[str]
-    groups: frozenset[str]
-    folders: frozenset[str]
-    loop_devices: frozenset[str]
-
-    def __sub__(self, before: Found) -> Found:
-        return Found(*(getattr(self, name) - getattr(before, name) for name in self.__dataclass_fields__))
-
-    def counts(self) -> dict[str, int]:
-        return {f"left: {name.replace('_', ' ')}": len(getattr(self, name)) for name in self.__dataclass_fields__}
-
-
-def look() -> Found:
-    """What is there now."""
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
-    owners = {group.name: Owner.parse(group.name) for group in find_hierarchy().groups()}
-    groups = [name for name, owner in owners.items() if owner is None or owner.gone]  # others work here too
-    return Found(
-        processes=frozenset(_processes()),
-        mounts=frozenset(line.split()[1] for line in mounts if "penstock-isolation-" in line),
-        groups=frozenset(groups),
-        folders=frozenset(path.name for path in Path(tempfile.gettempdir()).glob("penstock-isolation-*")),
-        loop_devices=frozenset(_loop_devices()),
+def look(folder: str, workers: Collection[int]) -> Counter[str]:
+    """What is there of these workers, whose files are in the folder; a count for each kind, also where it is 0."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    owners = [Owner.parse(group.name) for group in find_hierarchy().groups()]
+    workspaces = Path(folder, "workspaces").glob("*/*")
+    return Counter(
+        {
+            "left: processes": len(_processes()),
+            "left: mounts": sum(mount.startswith(folder) for mount in mounts),
+            "left: loop devices": sum(backing.startswith(folder) for backing in _backing_files()),
+            "left: control groups": sum(owner is not None and owner.pid in workers for owner in owners),
+            "left: workspaces": sum(not path.parent.name.startswith(".") for path in workspaces),
+            "left: images": len(list(Path(folder, "workspaces", ".volumes").glob("*"))),
+        }
     )
 
 
 def kill_workers(runs: int, killed: int, seed: int = 7, *, reaping: bool = True) -> Counter[str]:
-    """Workers run commands in workspaces of their own; some are killed while a command runs, then the reaper runs.
+    """Workers run commands in workspaces of their own; some are killed, and what each left is reaped.
 
     Args:
         runs: commands over all workers.
-        killed: workers that are killed, each within one command.
+        killed: workers that are killed, each while it makes its workspace or within its one command.
         seed: of the moments.
         reaping: else what they left is counted before it is removed.
     """
     chance = random.Random(seed)
     counts = Counter({"runs": 0, "killed workers": 0, "reaped groups": 0, "reaped workspaces": 0})
+    workers: set[int] = set()
     with tempfile.TemporaryDirectory(prefix="penstock-isolation-") as folder, _unmounted_at_last(folder):
         Path(folder).chmod(0o755)
-        base = Path(folder, "workspaces")
+        workspaces = Workspaces(Path(folder, "workspaces"))
         while counts["runs"] < runs or counts["killed workers"] < killed:
             dies = counts["killed workers"] < killed
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "tests.isolation.short_worker", folder, "0" if dies else str(RUNS_EACH)],
-                stdout=subprocess.PIPE,
-            )
-            assert worker.stdout is not None
-            with worker.stdout:
+            with _worker(folder, 0 if dies else RUNS_EACH) as worker:
+                workers.add(worker.pid)
                 if dies:
-                    moment = chance.choice([b"making\n", b"running\n"]) if reaping else b"running\n"
-                    while worker.stdout.readline() != moment:
-                        assert worker.poll() is None, "the worker ended by itself"
-                    time.sleep(chance.random() * 0.05)  # into whatever it does then: that is the point
-                    worker.send_signal(signal.SIGKILL)
+                    _kill(worker, chance.choice(MOMENTS) if reaping else MOMENTS[-1], chance.random() * 0.05)
                     counts["killed workers"] += 1
-                counts["runs"] += 1 if dies else RUNS_EACH
-                assert worker.wait() in (0, -signal.SIGKILL)
+            assert worker.returncode == (-signal.SIGKILL if dies else 0)
+            counts["runs"] += 1 if dies else RUNS_EACH
             if dies and reaping:
-                found = reap(find_hierarchy(), Workspaces(base))
+                found = reap(find_hierarchy(), workspaces)
                 counts["reaped groups"] += found.groups
                 counts["reaped workspaces"] += found.workspaces
-        until(lambda: not _processes(), "no process of a killed worker is left")
         if reaping:
-            reap(find_hierarchy(), Workspaces(base))  # as the next worker does at its start
-        counts["left: workspaces"] = sum(1 for path in base.glob("*/*") if not path.parent.name.startswith("."))
-        counts["left: mounts of workspaces"] = sum(
-            line.split()[1].startswith(folder) for line in Path("/proc/self/mounts").read_text().splitlines()
-        )
-        reap(find_hierarchy(), Workspaces(base))
+            until(lambda: not _processes(), "no process of a killed worker is left")
+            reap(find_hierarchy(), workspaces)  # as the next worker does at its start
+        counts.update(look(folder, workers))
+        reap(find_hierarchy(), workspaces)
     return counts
+
+
+@contextmanager
+def _worker(folder: str, runs: int) -> Iterator[subprocess.Popen[bytes]]:
+    line = [sys.executable, "-m", "tests.isolation.short_worker", folder, str(runs)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as worker:
+        yield worker
+        worker.communicate()
+
+
+def _kill(worker: subprocess.Popen[bytes], after: bytes, later_s: float) -> None:
+    assert worker.stdout is not None
+    while (said := worker.stdout.readline()) != after:
+        assert said, "the worker ended by itself"
+    time.sleep(later_s)  # into whatever it does then: that is the point
+    worker.kill()
 
 
 @contextmanager
@@ -115,12 +107,12 @@ def _unmounted_at_last(folder: str) -> Iterator[None]:
 
 
 def _processes() -> list[str]:
-    """Living processes of the corpus' users."""
+    """Living processes of the short workers' users."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
-                ours = FIRST_UID <= entry.stat().st_uid < LAST_UID
+                ours = FIRST_UID <= entry.stat().st_uid < FIRST_UID + UIDS
                 if ours and Path(entry.path, "cmdline").read_bytes():
                     found.append(entry.name)
             except OSError:
@@ -128,13 +120,12 @@ def _processes() -> list[str]:
     return found
 
 
-def _loop_devices() -> list[str]:
-    """Loop devices whose file is one of ours, deleted or not."""
+def _backing_files() -> list[str]:
+    """Of all loop devices; a file that was deleted is still named."""
     found = []
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         try:
-            if "penstock-isolation-" in backing.read_text():
-                found.append(backing.parts[3])
-        except OSError:
+            found.append(backing.read_text())
+        except OSError:  # let go of meanwhile
             continue
     return found

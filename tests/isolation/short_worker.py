@@ -15,7 +15,10 @@ from penstock_services.sandbox import Sandbox
 from penstock_services.sandbox.policies import load_policies
 from penstock_services.sandbox.runtime import Runtime
 from penstock_services.workspaces import Workspaces
-from tests.isolation.place import FIRST_UID, QUOTA_BYTES
+from tests.isolation.place import QUOTA_BYTES
+
+FIRST_UID, UIDS = 2_000_064_500, 1_000
+"""Apart from those of the corpus itself."""
 
 LONG = "echo started > started; (setsid sleep 60 &) ; sleep 60"
 SHORT = "echo written > file; (setsid sleep 60 > /dev/null 2>&1 &) ; true"
@@ -23,7 +26,7 @@ SHORT = "echo written > file; (setsid sleep 60 > /dev/null 2>&1 &) ; true"
 
 async def live(folder: Path, runs: int) -> None:
     workspaces = Workspaces(folder / "workspaces")
-    uid = FIRST_UID + os.getpid() % 1000
+    uid = FIRST_UID + os.getpid() % UIDS
     tenant = f"tenant-{os.getpid()}"
     print("making", flush=True)
     workspace = workspaces.create(tenant, "execution", quota_bytes=QUOTA_BYTES, uid=uid)

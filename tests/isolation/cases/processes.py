@@ -71,9 +71,9 @@ CASES = (
         """\
         for _ in range(60):
             if attempt(os.fork) == 0:
-                time.sleep(0.3)
+                time.sleep(0.6)
                 os._exit(0)
-        time.sleep(0.2)
+        time.sleep(0.4)
         """,
         tiers=EVERY_TIER,
     ),
@@ -82,7 +82,7 @@ CASES = (
         """\
         for _ in range(6):
             attempt(os.fork)
-        time.sleep(0.3)
+        time.sleep(0.6)
         """,
     ),
     _multiplies(
@@ -91,7 +91,7 @@ CASES = (
         import threading
         try:
             for _ in range(60):
-                threading.Thread(target=time.sleep, args=(0.3,), daemon=True).start()
+                threading.Thread(target=time.sleep, args=(0.6,), daemon=True).start()
         except RuntimeError as error:
             refused(error)
         """,
@@ -101,9 +101,9 @@ CASES = (
         """\
         for _ in range(60):
             if syscall('clone', signal.SIGCHLD, 0, 0, 0, 0) == 0:
-                time.sleep(0.3)
+                time.sleep(0.6)
                 os._exit(0)
-        time.sleep(0.2)
+        time.sleep(0.4)
         """,
     ),
     _multiplies(
@@ -116,9 +116,9 @@ CASES = (
                 os._exit(0)
         for _ in range(60):
             if attempt(os.fork) == 0:
-                time.sleep(0.3)
+                time.sleep(0.6)
                 os._exit(0)
-        time.sleep(0.2)
+        time.sleep(0.4)
         """,
     ),
     _outlives(
@@ -199,7 +199,7 @@ CASES = (
         time.sleep(30)
         """,
         ends=STOPPED,
-        timeout_s=0.7,
+        timeout_s=1.5,
     ),
     _reaches("kills a process of the host by its id", "os.kill(facts['victim'], signal.SIGKILL)"),
     _reaches("stops a process of the host", "os.kill(facts['victim'], signal.SIGSTOP)\ntime.sleep(0.1)"),
