@@ -89,6 +89,7 @@ def _run(*argv: str) -> None:
         done = subprocess.run(
             argv,
             env=_SEARCH,
+            close_fds=False,  # the tenant's lock is to be held until the tool has ended, whatever becomes of us
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

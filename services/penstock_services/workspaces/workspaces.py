@@ -125,7 +125,8 @@ class Workspaces:
 
     def _remove(self, tenant: str, name: str) -> None:
         path, volume = self.path(tenant, name), self._volume(tenant)
-        siblings = [other for other in _names(volume.mount_point) if other != name]
+        # By their owners: what lies in the volume may be lost+found, or nothing yet.
+        siblings = [other for other in _names(self._owner_file(tenant, name).parent) if other != name]
         if not siblings or not volume.mounted:
             volume.unmount()
         elif path.exists():
@@ -148,6 +149,7 @@ class Workspaces:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
+                os.set_inheritable(fd, True)  # mkfs and mount hold it too, should we be killed meanwhile
                 if _is_file(fd, path):
                     try:
                         yield
