@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
 
 from tests.isolation.attack import run
-from tests.isolation.case import EVERY_TIER
 from tests.isolation.cases import CASES
 from tests.isolation.in_terminal import TerminalWorker
-from tests.isolation.leftovers import kill_workers
+from tests.isolation.leftovers import kill_workers, look
 from tests.isolation.place import Place
 from tests.isolation.table import PAGE, page
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.isolation", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1, help="of the guarded corpus, every tier")
+    parser.add_argument("--rounds", type=int, default=1, help="of the guarded corpus, each case for its tiers")
     parser.add_argument("--only", default="", help="cases whose area or name has this in it")
     parser.add_argument(
         "--runs", type=int, default=0, help="of small commands by workers of which some are killed"
@@ -29,9 +29,11 @@ def main() -> int:
     if options.write_docs:
         PAGE.write_text(page())
         return 0
-    counts = _rounds(options.rounds, options.only) if options.rounds else Counter[str]()
+    counts = Counter[str]()
+    if options.rounds:
+        counts.update(_rounds(options.rounds, options.only))
     if options.runs:
-        counts += kill_workers(options.runs, options.killed)
+        counts.update(kill_workers(options.runs, options.killed))
     for name, count in sorted(counts.items()):
         print(f"{name:32} {count:>8,}")
     left = sum(count for name, count in counts.items() if name.startswith("left: "))
@@ -45,9 +47,7 @@ def _rounds(rounds: int, only: str) -> Counter[str]:
         for number in range(rounds):
             begin = time.monotonic()
             for case in (case for case in CASES if only in case.area or only in case.name):
-                for tier in EVERY_TIER if number == 0 else case.tiers:
-                    if tier not in case.tiers:
-                        continue
+                for tier in case.tiers:
                     counts["attacks"] += 1
                     if case.in_terminal:
                         answer = worker.run(case, tier, control=False)
@@ -60,6 +60,7 @@ def _rounds(rounds: int, only: str) -> Counter[str]:
                         print(f"{tier} {case.area}: {case.name}: {said}", file=sys.stderr)
             print(f"round {number + 1}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
         worker.close()
+    counts.update(look(str(place.folder), {os.getpid()}, {place.uid, place.neighbours_uid}))
     return counts
 
 

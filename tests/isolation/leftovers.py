@@ -22,18 +22,19 @@ from tests.isolation.waiting import until
 
 RUNS_EACH = 10
 """Commands of a worker that is not killed."""
+SLOTS = range(FIRST_UID, FIRST_UID + UIDS)
 MOMENTS = (b"making\n", b"running\n")
 """After one of these words a worker is killed."""
 
 
-def look(folder: str, workers: Collection[int]) -> Counter[str]:
-    """What is there of these workers, whose files are in the folder; a count for each kind, also where it is 0."""
+def look(folder: str, workers: Collection[int], uids: Collection[int]) -> Counter[str]:
+    """What is there of these workers and slots, with files in the folder; by kind, also where it is 0."""
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     owners = [Owner.parse(group.name) for group in find_hierarchy().groups()]
     workspaces = Path(folder, "workspaces").glob("*/*")
     return Counter(
         {
-            "left: processes": len(_processes()),
+            "left: processes": len(_processes(uids)),
             "left: mounts": sum(mount.startswith(folder) for mount in mounts),
             "left: loop devices": sum(backing.startswith(folder) for backing in _backing_files()),
             "left: control groups": sum(owner is not None and owner.pid in workers for owner in owners),
@@ -72,9 +73,9 @@ def kill_workers(runs: int, killed: int, seed: int = 7, *, reaping: bool = True)
                 counts["reaped groups"] += found.groups
                 counts["reaped workspaces"] += found.workspaces
         if reaping:
-            until(lambda: not _processes(), "no process of a killed worker is left")
+            until(lambda: not _processes(SLOTS), "no process of a killed worker is left")
             reap(find_hierarchy(), workspaces)  # as the next worker does at its start
-        counts.update(look(folder, workers))
+        counts.update(look(folder, workers, SLOTS))
         reap(find_hierarchy(), workspaces)
     return counts
 
@@ -106,14 +107,13 @@ def _unmounted_at_last(folder: str) -> Iterator[None]:
                 subprocess.run(["umount", "--lazy", point], check=True)
 
 
-def _processes() -> list[str]:
-    """Living processes of the short workers' users."""
+def _processes(uids: Collection[int]) -> list[str]:
+    """Living processes of these users."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
-                ours = FIRST_UID <= entry.stat().st_uid < FIRST_UID + UIDS
-                if ours and Path(entry.path, "cmdline").read_bytes():
+                if entry.stat().st_uid in uids and Path(entry.path, "cmdline").read_bytes():
                     found.append(entry.name)
             except OSError:
                 continue
