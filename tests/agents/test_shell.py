@@ -1,31 +1,11 @@
 """`shell`, in a real sandbox."""
 
-from dataclasses import replace
-
 import pytest
 
 from penstock.errors import SandboxUnavailable
 from penstock_consumers.agents.shell import CommandFailed, CommandStopped, CommandTimedOut, ShellAgent
 from penstock_schemas import records as r
-from tests.fixtures.sandbox import SandboxWorld
-
-
-class InSandbox:
-    """What a slot gives an agent, on a sandbox of these tests."""
-
-    def __init__(self, world: SandboxWorld, **changes: object) -> None:
-        self.workspace = world.workspace()
-        policy = replace(world.policies["free"], **changes)  # type: ignore[arg-type]
-        self._sandbox = world.sandbox(policy, self.workspace)
-
-    def prepare(self) -> None:
-        pass
-
-    async def run(self, argv, **options):
-        return await self._sandbox.run(argv, **options)
-
-    async def keep(self, patterns):
-        raise NotImplementedError
+from tests.fixtures.sandbox import InSandbox
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A deterministic model that needs no provider: it reads its input and answers by extraction.
 
-It takes part in the same loop as a provider's model: it first calls the tools it is offered, then answers from
+It takes part in the same loop as a provider's model: it first calls the tools it is offered that read its input,
+then answers from
 their results and from the user's text; in a conversation it repeats how each earlier message began. Its tokens are
 real counts of what it read and wrote; they are priced as the model whose name it is given, for demonstration.
 """
@@ -17,6 +18,8 @@ from penstock_consumers.agents.tokens import first_tokens
 from penstock_consumers.agents.transcripts import counted, tool_results, user_texts
 
 BEGINNING_CHARS = 120
+READERS = ("word_statistics", "keywords")
+"""The others change something or need to be told what to do."""
 TOOL_CALL_TOKENS = 64
 """With fewer tokens left it answers at once instead of calling tools first."""
 
@@ -29,10 +32,9 @@ def offline_model(priced_as: str) -> Model:
 async def _reply(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     max_tokens = (info.model_settings or {}).get("max_tokens")
     results = tool_results(messages)
-    if info.function_tools and not results and (max_tokens is None or max_tokens >= TOOL_CALL_TOKENS):
-        calls = [
-            ToolCallPart(tool.name, {}, tool_call_id=f"call-{n}") for n, tool in enumerate(info.function_tools, 1)
-        ]
+    readers = [tool for tool in info.function_tools if tool.name in READERS]
+    if readers and not results and (max_tokens is None or max_tokens >= TOOL_CALL_TOKENS):
+        calls = [ToolCallPart(tool.name, {}, tool_call_id=f"call-{n}") for n, tool in enumerate(readers, 1)]
         response = ModelResponse(parts=calls)
     else:
         *earlier, text = user_texts(messages) or [""]

@@ -1,19 +1,23 @@
-"""The assistant's pydantic-ai agent: one model, two tools that read the user's text exactly."""
+"""The assistant's pydantic-ai agent: one model, two tools that read the user's text exactly, and, where there is a
+sandbox, tools that work in a folder of the run's own."""
 
 from __future__ import annotations
 
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.tools import ToolDefinition
 
 from penstock.agents import AgentContext, PastMessage, PermanentAgentError
-from penstock_consumers.agents import reading
+from penstock_consumers.agents import reading, workspace_tools
 from penstock_consumers.agents.metered import MeteredModel
 from penstock_consumers.agents.provider import AssistantSettings, model_for
 
 INSTRUCTIONS = (
     "Answer the user. If the message is a text without a request, summarise it. The tools give exact statistics "
-    "and keywords of the user's message; use them instead of counting yourself."
+    "and keywords of the user's message; use them instead of counting yourself. Tools on files and commands, "
+    "where "
+    "there are any, work in an empty folder of your own without a network."
 )
 
 
@@ -67,3 +71,32 @@ async def keywords(call: RunContext[AgentContext]) -> str:
         reported.summary = ", ".join(reading.keywords(call.deps.input)) or "none"
     await call.deps.progress(f"keywords: {reported.summary}", 0.6)
     return reported.summary
+
+
+async def _where_sandboxed(call: RunContext[AgentContext], tool: ToolDefinition) -> ToolDefinition | None:
+    """Offer a tool only where it can do something."""
+    return tool if call.deps.runs_commands else None
+
+
+@_agent.tool(prepare=_where_sandboxed)
+async def run_command(call: RunContext[AgentContext], command: str) -> str:
+    """Run a shell command in your folder. There is no network; python3 and the usual text tools are there."""
+    return await workspace_tools.run_command(call.deps, command)
+
+
+@_agent.tool(prepare=_where_sandboxed)
+async def read_file(call: RunContext[AgentContext], path: str) -> str:
+    """The text of a file of your folder; `path` is relative to it."""
+    return await workspace_tools.read_file(call.deps, path)
+
+
+@_agent.tool(prepare=_where_sandboxed)
+async def write_file(call: RunContext[AgentContext], path: str, text: str) -> str:
+    """Write a text file into your folder; `path` is relative to it."""
+    return await workspace_tools.write_file(call.deps, path, text)
+
+
+@_agent.tool(prepare=_where_sandboxed)
+async def list_files(call: RunContext[AgentContext]) -> str:
+    """The files of your folder with their sizes."""
+    return await workspace_tools.list_files(call.deps)

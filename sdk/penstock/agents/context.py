@@ -88,6 +88,11 @@ class AgentContext:
             self._sandboxed.prepare()
         return self._workspace
 
+    @property
+    def runs_commands(self) -> bool:
+        """Whether there is a sandbox for this run."""
+        return self._sandboxed is not None
+
     async def run_command(
         self,
         argv: Sequence[str],

@@ -127,7 +127,9 @@ async def _find(canary: Canary, place: Place) -> Finding:
         raise
     except SandboxError as exc:
         seen = str(exc)
-    return Finding(place.policy.tier, canary.limit, canary.enforced_by, canary.tried, not seen, seen[-300:])
+    return Finding(
+        place.policy.tier, canary.limit, canary.enforced_by, canary.tried, not seen, " ".join(seen.split())[-300:]
+    )
 
 
 def _unless(outcome: Outcome, *reasons: str) -> str:

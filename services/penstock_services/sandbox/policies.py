@@ -28,8 +28,8 @@ DEFAULT_TIER = "free"
 """What a tenant of an unknown tier gets."""
 OPTIONS_TIER = "enterprise"
 BUILT_IN = Path(__file__).with_name("tiers.toml")
-NEVER_SHOWN = ("/proc", "/sys", "/dev", "/run", "/var/run", "/boot")
-"""Host folders no sandbox is given, whatever a file says: they are the host itself."""
+NEVER_SHOWN = ("/proc", "/sys", "/dev", "/run", "/var/run", "/boot", "/tmp", "/workspace")
+"""Host folders no sandbox is given, whatever a file says: they are the host itself, or the sandbox's own."""
 
 
 def _shown(path: str) -> str:

@@ -59,9 +59,9 @@ class Sandbox:
         self._bwrap = found_bwrap()
         if policy.network:
             raise SandboxUnavailable(
-                "network in the sandbox (network, allow_network) needs user-mode networking, which this "
-                "version does "
-                "not have: take the option away"
+                "network in a sandbox (network, allow_network) needs user-mode networking by pasta (apt-get "
+                "install passt) "
+                "with rules the sandbox cannot change, which this version does not set up: take the option away"
             )
         self._hierarchy = hierarchy or prepared_hierarchy()
 

@@ -54,7 +54,10 @@ async def keep_artifacts(workspace: Path, patterns: Sequence[str], store: Artifa
     """
     kept = []
     for file in matching(workspace, patterns):
-        data = read_beneath(workspace, file.path, MAX_PAYLOAD_BYTES + 1)
+        try:
+            data = read_beneath(workspace, file.path, MAX_PAYLOAD_BYTES + 1)
+        except FileNotFoundError:  # another command of the run took it away meanwhile
+            continue
         if len(data) > MAX_PAYLOAD_BYTES:
             raise PayloadTooLarge(f"{file.path!r} grew above {MAX_PAYLOAD_BYTES} bytes while it was read")
         kept.append(Kept(file.path, await store.put(data)))

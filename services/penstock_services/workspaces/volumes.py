@@ -57,13 +57,13 @@ class Volume:
         except OSError as exc:
             raise WorkspaceError(f"no room for a workspace at {self._image}: {exc}") from exc
         # No journal: a volume that was not unmounted is thrown away. No reserve: root's writes count like others'.
-        _run(
+        run_tool(
             *("mkfs.ext4", "-q", "-F", "-m", "0", "-i", str(inode_bytes)),
             *("-O", "^has_journal,^resize_inode", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0"),
             str(self._image),
         )
         options = "loop,nosuid,nodev,noatime,errors=remount-ro"
-        _run("mount", "-t", "ext4", "-o", options, str(self._image), str(self.mount_point))
+        run_tool("mount", "-t", "ext4", "-o", options, str(self._image), str(self.mount_point))
         self.mount_point.chmod(0o711)
         with suppress(OSError):
             (self.mount_point / "lost+found").rmdir()
@@ -76,15 +76,20 @@ class Volume:
         """
         if self.mounted:
             try:
-                _run("umount", str(self.mount_point))
+                run_tool("umount", str(self.mount_point))
             except WorkspaceError:  # a process of a trusted agent may still stand in it
-                _run("umount", "--lazy", str(self.mount_point))
+                run_tool("umount", "--lazy", str(self.mount_point))
         self._image.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             self.mount_point.rmdir()
 
 
-def _run(*argv: str) -> None:
+def run_tool(*argv: str) -> None:
+    """Run a program of the system to its end.
+
+    Raises:
+        WorkspaceError: it is missing, or failed; with what it said.
+    """
     try:
         done = subprocess.run(
             argv,

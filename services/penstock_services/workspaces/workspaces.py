@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from penstock.errors import SandboxUnavailable, WorkspaceError, WorkspaceRefused
 from penstock_services.sandbox.owners import Owner, this_process
 from penstock_services.workspaces.names import checked
-from penstock_services.workspaces.volumes import Volume
+from penstock_services.workspaces.volumes import Volume, run_tool
 
 HIDDEN = (".volumes", ".owners", ".locks")
 
@@ -130,7 +129,8 @@ class Workspaces:
         if not siblings or not volume.mounted:
             volume.unmount()
         elif path.exists():
-            _remove_tree(path)
+            # A tree may be deeper than Python's stack, and than what a path may have.
+            run_tool("rm", "-rf", "--one-file-system", "--", str(path))
         owner = self._owner_file(tenant, name)
         owner.unlink(missing_ok=True)
         with suppress(OSError):
@@ -174,10 +174,3 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
-
-
-def _remove_tree(path: Path) -> None:
-    try:
-        shutil.rmtree(path)
-    except OSError as exc:
-        raise WorkspaceError(f"workspace {path} cannot be removed: {exc}") from exc
