@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 2.0
 """A collector that still waits for a named pipe after this will wait for ever."""
-ROUNDS = 400
+RACE_S = 1.5
+"""A collector that can be raced loses within some milliseconds."""
 
 
 def collected_secret(scene: Scene, outcome: Outcome) -> str | None:
@@ -55,12 +57,16 @@ def raced(one: str, other: str) -> Evidence:
     """Two names are exchanged without end while the collector works, as a second command of the attempt could."""
 
     def evidence(scene: Scene, outcome: Outcome) -> str | None:
-        stop = threading.Event()
-        names = (scene.workspace / one, scene.workspace / other, stop)
-        swapping = threading.Thread(target=_swap, args=names)
+        begun, stop = threading.Event(), threading.Event()
+        names = (scene.workspace / one, scene.workspace / other)
+        swapping = threading.Thread(target=_swap, args=(*names, begun, stop))
         swapping.start()
+        begun.wait()
+        deadline = time.monotonic() + RACE_S
+        found = False
         try:
-            found = any(scene.secret.encode() in _collect(scene) for _ in range(ROUNDS))
+            while not found and time.monotonic() < deadline:
+                found = scene.secret.encode() in _collect(scene)
         finally:
             stop.set()
             swapping.join()
@@ -141,9 +147,10 @@ def removal_goes_outside(scene: Scene, outcome: Outcome) -> str | None:
     return "a file of the host was deleted" if not scene.canary.exists() else None
 
 
-def _swap(one: Path, other: Path, stop: threading.Event) -> None:
+def _swap(one: Path, other: Path, begun: threading.Event, stop: threading.Event) -> None:
     spare = one.with_name(".spare")
     while not stop.is_set():
+        begun.set()
         os.rename(one, spare)
         os.rename(other, one)
         os.rename(spare, other)
