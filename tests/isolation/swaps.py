@@ -59,11 +59,16 @@ def taken_away(guards: frozenset[Guard], scene: Scene) -> Iterator[None]:
             swap(sandbox, "subprocess", lambda real: _starting(guards, scene))
         if Guard.KILL in guards:
             groups: list[Group] = []
+
+            def keep(group: Group) -> bool:
+                groups.append(group)
+                return True
+
             real_remove = Group.remove
             stack.callback(lambda: [real_remove(group) for group in groups])
             swap(Group, "kill", lambda real: _ends_the_first_only)
             swap(Group, "empty", lambda real: lambda group: None)
-            swap(Group, "remove", lambda real: lambda group: groups.append(group) or True)
+            swap(Group, "remove", lambda real: keep)
         yield
 
 
