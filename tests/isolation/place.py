@@ -85,8 +85,7 @@ class Place:
 
 def empty(workspace: Path, uid: int) -> None:
     """Nothing in it, and the slot's alone."""
-    for entry in os.listdir(workspace):
-        subprocess.run(["rm", "-rf", "--", workspace / entry], check=True)  # knows no depth
+    subprocess.run(["find", workspace, "-mindepth", "1", "-delete"], check=True)  # knows no depth
     temporary = workspace / ".tmp"
     temporary.mkdir()
     for folder in (workspace, temporary):
