@@ -167,3 +167,23 @@ class Recalls:
     async def run(self, context: AgentContext) -> str:
         said = [f"{p.turn_number} {p.role} {p.content} {p.said_at.timestamp()}" for p in context.history]
         return f"{context.conversation_id} {context.turn_number}: {', '.join(said)}"
+
+
+class WorksWithCommands:
+    """Hands a file to a command and keeps what it made."""
+
+    async def run(self, context: AgentContext) -> str:
+        (context.workspace / "in.txt").write_text("b\na\n")
+        outcome = await context.run_command(["sh", "-c", "sort in.txt > out.txt; cat project.txt"])
+        (kept,) = await context.keep_artifacts("out.txt")
+        made, said = (context.workspace / "out.txt").read_text(), outcome.output.decode()
+        return f"{made}{said}{kept.ref.size} {context.workspace}"
+
+
+class FillsItsWorkspace:
+    """Writes until its tenant's quota is used up."""
+
+    async def run(self, context: AgentContext) -> str:
+        with open(context.workspace / "big", "wb") as file:  # noqa: ASYNC230 (agents may)
+            while True:
+                file.write(b"x" * (1 << 20))

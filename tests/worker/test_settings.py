@@ -22,3 +22,12 @@ def test_a_queue_whose_name_cannot_be_part_of_a_topic_is_refused(monkeypatch, qu
 def test_nothing_that_must_be_positive_may_be_zero(setting):
     with pytest.raises(InvalidInput, match=setting.upper()):
         WorkerSettings(**{setting: 0})
+
+
+def test_tiers_are_a_queues_setting_or_all_queues(monkeypatch):
+    monkeypatch.setenv("PENSTOCK_WORKER_TIERS", "free, batch:enterprise")
+    settings = WorkerSettings()
+    assert settings.tiers_of("agents-default") == {"free"}
+    assert settings.tiers_of("batch") == {"free", "enterprise"}
+    monkeypatch.setenv("PENSTOCK_WORKER_TIERS", "")
+    assert WorkerSettings().tiers_of("batch") == frozenset()

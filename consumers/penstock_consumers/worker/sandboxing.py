@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from penstock.agents.commands import Kept, Outcome
 from penstock.artifacts import ArtifactStore
@@ -33,14 +34,14 @@ class AttemptSandbox:
         self._start = start
         self._sandbox: Sandbox | None = None
 
-    def prepare(self) -> None:
+    def prepare(self) -> Path:
         """As `Sandboxed.prepare`.
 
         Raises:
             SandboxUnavailable: the worker has no sandbox for this tier.
             WorkspaceError, ProjectStoreUnreachable: the workspace cannot be made or filled.
         """
-        self._prepared()
+        return self._prepared().workspace
 
     async def run(
         self, argv: Sequence[str], *, stdin: bytes | None, timeout_s: float | None, output_bytes: int

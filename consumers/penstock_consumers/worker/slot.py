@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from penstock.agents import AgentCatalog, AgentContext, Attempt, PastMessage, Reportable, load_agents
-from penstock.errors import AgentError, RetryableAgentError, SandboxFailed, Unreachable
+from penstock.errors import AgentError, QuotaExceeded, RetryableAgentError, SandboxFailed, Unreachable
 from penstock.models import moment_of
 from penstock_consumers.worker.guard import Guard, die
 from penstock_consumers.worker.sandboxing import AttemptSandbox
@@ -32,6 +32,7 @@ from penstock_consumers.worker.wire import (
     frame,
 )
 from penstock_schemas import records as r
+from penstock_services.sandbox.disk import is_full
 from penstock_services.tracing import below, tracing
 
 
@@ -105,6 +106,8 @@ class Slot:
         except OSError as exc:
             if exc.errno != errno.ENOSPC:
                 raise
+            if context.runs_commands and is_full(context.workspace):
+                raise QuotaExceeded(f"the tenant's disk quota on this host is used up: {exc}") from exc
             raise WorkerDiskFull(f"the worker's disk is full: {exc}") from exc
         if not isinstance(output, str):
             raise NotText(f"agent {start.agent_type!r} returned {type(output).__name__} instead of str")

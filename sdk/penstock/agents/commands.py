@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from penstock_schemas.records import PayloadRef
@@ -70,8 +71,8 @@ class Kept:
 class Sandboxed(Protocol):
     """The sandbox and the workspace of one attempt."""
 
-    def prepare(self) -> None:
-        """Make the workspace, and fill it with the project's files, unless that was done."""
+    def prepare(self) -> Path:
+        """The workspace; made, and filled with the project's files, when first asked for."""
         ...
 
     async def run(

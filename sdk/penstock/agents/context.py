@@ -39,7 +39,7 @@ class AgentContext:
 
     Args:
         attempt: what was asked.
-        workspace: folder of this attempt alone; removed afterwards.
+        workspace: folder of this attempt alone where there is no sandbox; removed afterwards.
         report: where the records go.
         sandboxed: makes the workspace and runs commands in it; None where there is no sandbox, and then the
             workspace is a plain folder and commands are refused.
@@ -82,10 +82,9 @@ class AgentContext:
         Raises:
             WorkspaceError: it cannot be made, or the project does not fit.
         """
-        if self._sandboxed is None:
-            self._workspace.mkdir(parents=True, exist_ok=True)
-        else:
-            self._sandboxed.prepare()
+        if self._sandboxed is not None:
+            return self._sandboxed.prepare()
+        self._workspace.mkdir(parents=True, exist_ok=True)
         return self._workspace
 
     @property

@@ -5,12 +5,34 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
 from penstock.errors import SandboxUnavailable
 
 OLDEST_BWRAP = (0, 8)
 """The first with --disable-userns."""
+
+
+SWITCHES = {
+    Path("/proc/sys/user/max_user_namespaces"): "user.max_user_namespaces=15000",
+    Path("/proc/sys/kernel/unprivileged_userns_clone"): "kernel.unprivileged_userns_clone=1",
+}
+"""Kernel settings that are 0 where user namespaces are off, and how to turn each on. Not every kernel has both."""
+
+
+def check_user_namespaces(switches: Mapping[Path, str] = SWITCHES) -> None:
+    """Whether the kernel lets an ordinary user make a user namespace.
+
+    Raises:
+        SandboxUnavailable: it does not.
+    """
+    if not Path("/proc/self/ns/user").exists():
+        raise SandboxUnavailable("this kernel has no user namespaces (CONFIG_USER_NS)")
+    for path, turned_on in switches.items():
+        if path.exists() and path.read_text().strip() == "0":
+            raise SandboxUnavailable(f"user namespaces are turned off here; sysctl -w {turned_on}")
 
 
 @cache

@@ -16,7 +16,7 @@ from penstock_services.sandbox import command_line, seccomp
 from penstock_services.sandbox.capture import Capture
 from penstock_services.sandbox.cgroups import Group, Hierarchy, prepared_hierarchy
 from penstock_services.sandbox.disk import is_full, volume_bytes
-from penstock_services.sandbox.host import found_bwrap
+from penstock_services.sandbox.host import check_user_namespaces, found_bwrap
 from penstock_services.sandbox.owners import this_process
 from penstock_services.sandbox.policies import Policy
 from penstock_services.sandbox.processes import memory_file, until_ended
@@ -56,6 +56,7 @@ class Sandbox:
         self.workspace = workspace
         self._uid = uid
         self._runtime = runtime or Runtime(SandboxSettings().folder / "runtime")
+        check_user_namespaces()
         self._bwrap = found_bwrap()
         if policy.network:
             raise SandboxUnavailable(
@@ -96,6 +97,8 @@ class Sandbox:
         """
         if not argv or any("\0" in word for word in argv) or not argv[0]:
             raise InvalidInput(f"{list(argv)!r} is no command: it needs at least a name, and no NUL")
+        if timeout_s is not None and timeout_s <= 0:
+            raise InvalidInput(f"timeout_s is {timeout_s:g}; it must be above 0")
         limit_s = min(self._policy.timeout_s, timeout_s or self._policy.timeout_s)
         group = self._hierarchy.group(
             this_process(),
