@@ -13,7 +13,7 @@ from typer.models import CommandInfo
 
 from penstock.cli import bill, budget, chat, dlq, pipeline, runs, schemas, tenants, usage, users
 from penstock.cli.extensions import add_extensions
-from penstock.cli.output import ERRORS
+from penstock.cli.output import ERRORS, printable
 from penstock.errors import MissingExtra, PenstockError
 
 OWN_PACKAGES = ("penstock", "penstock_schemas", "penstock_services", "penstock_streams", "penstock_consumers")
@@ -97,5 +97,6 @@ def _root(
 
 
 def _fail(exc: PenstockError) -> None:
-    ERRORS.print(f"[red]penstock:[/] {escape(str(exc))}", soft_wrap=True, highlight=False)
+    said = escape(printable(str(exc)))  # it may quote what an agent or its command said
+    ERRORS.print(f"[red]penstock:[/] {said}", soft_wrap=True, highlight=False)
     raise SystemExit(exc.exit_code)
