@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
@@ -22,6 +23,7 @@ from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
 pytestmark = pytest.mark.e2e
+FAN_OUT = Path(__file__).parents[2] / "examples" / "pipelines" / "fan_out.yaml"
 
 
 def request_fields(**fields: Any) -> dict[str, Any]:
@@ -85,12 +87,13 @@ def _completed(stack: Stack, execution_id: str) -> dict[str, Any] | None:
 
 
 def test_confluent_kafkas_own_deserializer_reads_every_event_there_is(stack: Stack):
-    assert (
-        stack.penstock(
-            "run", "echo", "--input", "x", "--tenant", "foreign", "--model", "gpt-4", "--follow"
-        ).returncode
-        == 0
-    )
+    said = ("--tenant", "foreign", "--user", "ada")
+    for arguments in (
+        ("run", "echo", "--input", "x", *said, "--model", "gpt-4", "--follow"),
+        ("chat", "send", *said, "--agent", "echo", "x"),
+        ("pipeline", "run", str(FAN_OUT), "--input", "x", *said, "--follow"),
+    ):
+        assert stack.penstock(*arguments).returncode == 0
     registry = SchemaRegistryClient({"url": stack.env["PENSTOCK_REGISTRY_URL"]})
     deserialize = AvroDeserializer(registry)
     consumer = Consumer(
