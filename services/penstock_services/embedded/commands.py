@@ -47,6 +47,7 @@ def up(
 ) -> None:
     """Start the whole system here: Kafka, schema registry, ClickHouse, streams, loader, worker."""
     from penstock.errors import InvalidInput
+    from penstock_services.embedded.stack import why_no_commands
     from penstock_services.embedded.up import UpOptions, prepare, run_detached, run_in_foreground
     from penstock_services.embedded.views import start_progress
 
@@ -67,6 +68,8 @@ def up(
             return
         run_detached(folder, lock, options, progress.report)
     console.print(f"up; addresses are in {folder.stack_env}. Next: penstock status, penstock run --help")
+    if not servers_only and (reason := why_no_commands()):
+        console.print(f"Agents run no commands here: {reason}.")
 
 
 def down(

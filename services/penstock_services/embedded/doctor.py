@@ -19,6 +19,7 @@ from penstock_services.embedded.ports import PORT_USES, why_not_free
 from penstock_services.embedded.probes import HealthProbe, http_probe, kafka_probe
 from penstock_services.embedded.run_file import RunReport
 from penstock_services.embedded.state import StateFolder, free_space_mb, min_free_mb
+from penstock_services.sandbox.host import require_host
 
 _EXTRAS = {"platform": ("faust", "rocksdict", "psutil", "pyarrow"), "embedded": ("chdb", "uvicorn")}
 
@@ -44,6 +45,7 @@ async def examine(folder: StateFolder) -> list[Finding]:
         _ask("disk", _disk(folder)),
     ]
     findings.append(_ask("state folder", _state(folder)))
+    findings.append(_ask("sandbox", _sandbox))
     if not running:
         findings += _ports(folder)
     if running or "bootstrap_servers" in KafkaSettings().model_fields_set:
@@ -75,6 +77,11 @@ def _extra(extra: str) -> Finding:
 def _java() -> str:
     java = find_java()
     return f"Java {java.major} at {java.binary} (by {java.found_by})"
+
+
+def _sandbox() -> str:
+    require_host()
+    return "can be made; penstock verify isolation tries its limits"
 
 
 def _maven() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 
 from pydantic import SecretStr
 
+from penstock.errors import SandboxUnavailable
 from penstock.settings import ClickHouseSettings
 from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import Topic
@@ -21,6 +23,7 @@ from penstock_services.embedded.probes import http_probe
 from penstock_services.embedded.process import ServerProcess
 from penstock_services.embedded.registry import registry_process, registry_url
 from penstock_services.embedded.state import Layout, StateFolder
+from penstock_services.sandbox.host import require_host
 from penstock_services.topic_admin import apply_topics
 from penstock_services.topic_commands import TopicSettings
 
@@ -43,6 +46,8 @@ def embedded_stack(
     ports, topics = layout.ports, TopicSettings().topics()
     kafka_address = f"127.0.0.1:{ports['kafka']}"
     environment = {**addresses, "PENSTOCK_HOME": str(folder.path)}
+    if why_no_commands():
+        environment[WORKER_TIERS] = ""
     kafka_port, controller_port = ports["kafka"], ports["kafka-controller"]
     kafka = kafka_process(java, servers, folder.kafka, folder.log_of("kafka"), kafka_port, controller_port)
     registry = registry_process(
@@ -70,6 +75,24 @@ def embedded_stack(
         ),
         steps=steps,
     )
+
+
+WORKER_TIERS = "PENSTOCK_WORKER_TIERS"
+
+
+def why_no_commands() -> str | None:
+    """Why the stack's worker runs no agents' commands on this host; None where it does, or was told what to do.
+
+    A worker that cannot hold its tiers does not start. Here, on whatever machine somebody tries this on, the rest
+    should: commands are refused then, and never run weaker.
+    """
+    if WORKER_TIERS in os.environ:
+        return None
+    try:
+        require_host()
+    except SandboxUnavailable as exc:
+        return str(exc)
+    return None
 
 
 def _clickhouse_process(folder: StateFolder, port: int) -> ServerProcess:

@@ -17,6 +17,7 @@ from pathlib import Path
 from penstock.agents.commands import Outcome
 from penstock.errors import SandboxError, SandboxUnavailable
 from penstock_services.sandbox import probes
+from penstock_services.sandbox.host import require_host
 from penstock_services.sandbox.policies import Policies, Policy
 from penstock_services.sandbox.runtime import Runtime
 from penstock_services.sandbox.sandbox import Sandbox
@@ -75,6 +76,7 @@ async def try_tier(settings: SandboxSettings, policies: Policies, tier: str) -> 
     Raises:
         SandboxUnavailable: what all of them need is missing.
     """
+    require_host()
     policy = policies.of(tier)
     uid = claimed_uid(settings.folder / "users", settings.first_uid)
     workspaces = Workspaces(settings.folder / "workspaces")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from penstock.errors import SandboxUnavailable
+from penstock_services.sandbox.cgroups import prepared_hierarchy
 
 OLDEST_BWRAP = (0, 8)
 """The first with --disable-userns."""
@@ -53,3 +55,17 @@ def found_bwrap() -> str:
         wanted = ".".join(map(str, OLDEST_BWRAP))
         raise SandboxUnavailable(f"{path} is {said.strip() or 'of no known version'}; {wanted} or newer is needed")
     return path
+
+
+def require_host() -> None:
+    """What every tier's sandbox needs here, as far as it can be known without trying one.
+
+    Raises:
+        SandboxUnavailable: says what is missing.
+    """
+    if (uid := os.geteuid()) != 0:
+        raise SandboxUnavailable(
+            f"sandboxes need root (a user for each slot, mounted volumes, control groups), and this is user {uid}"
+        )
+    found_bwrap()
+    prepared_hierarchy()
