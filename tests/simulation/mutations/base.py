@@ -20,6 +20,11 @@ class Mutation:
     shape: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the world's `Shape` that provoke the missing guard, instead of what the seed draws."""
 
+    def __post_init__(self) -> None:
+        for owner, name, _ in self.patches:
+            if not hasattr(owner, name):
+                raise AttributeError(f"{owner} has no {name}: the guard that {self.what!r} takes away has moved")
+
 
 class HidingRows:
     """Rows, without those of one type."""
