@@ -54,7 +54,7 @@ def test_the_shell_agent_runs_its_command_in_the_sandbox_and_bills_what_it_used(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sandbox\n1000" in done.stdout
     lines = eventually(lambda: stack.json("bill", "sandboxed")["by"]["model"])
-    assert lines[0]["model"] == "sandbox"
+    assert lines[0]["name"] == "sandbox"
     assert lines[0]["cost_nanousd"] > 0
 
 
