@@ -27,7 +27,7 @@ USER, UID = "agent", 1000
 PASSWD = f"root:x:0:0:root:/:/bin/false\n{USER}:x:{UID}:{UID}:agent:/workspace:/bin/sh\n"
 MAX_ETC_FILE_BYTES = 1024 * 1024
 SECRET_NAME = re.compile(
-    r"shadow|passwd-|group-|secret|credential|token|private|password|sudoers|\.key$|_key$|keytab"
+    r"shadow|passwd-|group-|secret|credential|token|private|password|sudoers|\.key$|_key$|keytab|machine-id|^hostname$"
 )
 SECRET_TEXT = re.compile(rb"PRIVATE KEY|password\s*[=:]|passwd\s*=|secret\s*[=:]|token\s*[=:]", re.IGNORECASE)
 """What keeps a file of the host's `/etc` out of a sandbox's copy, besides not being readable for everyone."""

@@ -197,6 +197,8 @@ async def test_enterprise_sees_etc_without_secrets(sandbox_world):
     assert seen.startswith("root:x:0:0:root:/:/bin/false\nagent:x:1000")
     assert "shadow" not in seen
     assert "sudoers" not in seen
+    assert "machine-id" not in seen
+    assert "\nhostname\n" not in seen
 
 
 @pytest.fixture
