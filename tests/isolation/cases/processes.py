@@ -363,8 +363,9 @@ CASES = (
         "processes",
         (Guard.USER, Guard.CAPABILITIES),
         """\
-        os.setpriority(os.PRIO_PROCESS, 0, -5)
-        escaped('nice -5')
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, 0, before - 1)
+        escaped(f'nice {before - 1}')
         """,
     ),
     Case(
