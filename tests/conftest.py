@@ -8,6 +8,7 @@ import pytest
 
 pytest_plugins = [
     "tests.fixtures.kafka",
+    "tests.fixtures.secured_kafka",
     "tests.fixtures.clickhouse",
     "tests.fixtures.sandbox",
     "tests.fixtures.tracing",

@@ -46,8 +46,21 @@ ROUTED_BY_PARTITION = frozenset(
 """Records that say themselves which partition they are for."""
 Kind = Literal["requests", "commands", "events", "dispatch", "leases", "progress", "dead-letters"]
 Principal = Literal[
-    "upstream", "operator", "accounts", "executions", "conversations", "pipelines", "worker", "loader"
+    "upstream", "follower", "operator", "accounts", "executions", "conversations", "pipelines", "worker", "loader"
 ]
+STAGES: tuple[Principal, ...] = ("accounts", "executions", "conversations", "pipelines")
+READERS_OF: Mapping[Kind, tuple[Principal, ...]] = {
+    "requests": ("operator",),
+    "commands": ("operator",),
+    "events": ("upstream", "follower", "operator", "loader"),
+    "dispatch": ("operator", "worker"),
+    "leases": ("upstream", "follower", "operator", "worker"),
+    "progress": ("upstream", "follower", "operator", "loader"),
+    "dead-letters": ("operator", "loader"),
+}
+"""Who reads topics of a kind, besides the stage whose input requests and commands are. Events and progress are for
+whoever follows, leases too, because they answer who holds a run; dead letters hold what any tenant sent, so they
+are the operator's; the operator audits, and so reads all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,12 @@ class Topic:
     retention_s: int
     partitions: int = 12
     """Partitions in production; a small stack sets another number, the same for all, before first use."""
+
+    @property
+    def readers(self) -> tuple[Principal, ...]:
+        """Who may read it: by its kind, and its stage where it is that stage's input."""
+        own = tuple(p for p in STAGES if p == self.stage and self.kind in ("requests", "commands"))
+        return (*own, *READERS_OF[self.kind])
 
     def carries(self, record_type: type[r.Record]) -> bool:
         return record_type in self.records

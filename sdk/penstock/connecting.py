@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerFenced, UnknownTopicOrPartitionError
 
 from penstock.errors import KafkaUnreachable, UnknownTopic
+from penstock.permissions import MISSING_RIGHTS, not_permitted
 from penstock.settings import KafkaSettings
 from penstock_schemas import records as r
 from penstock_schemas.routing import partition_for
@@ -47,6 +48,7 @@ class KafkaConnection:
         Raises:
             UnknownTopic: the cluster has no such topic.
             ProducerFenced: as it is; only a transactional producer meets it.
+            NotPermitted: this user lacks a right.
             KafkaUnreachable: anything else that went wrong.
         """
         where = f"Kafka at {self._settings.bootstrap_servers} (PENSTOCK_KAFKA_BOOTSTRAP_SERVERS)"
@@ -63,6 +65,8 @@ class KafkaConnection:
             ) from exc
         except ProducerFenced:
             raise
+        except MISSING_RIGHTS as exc:
+            raise not_permitted(self._settings, doing, exc) from exc
         except KafkaError as exc:
             raise KafkaUnreachable(f"{where} failed while {doing}: {exc!r}") from exc
 

@@ -24,6 +24,8 @@ PenstockError                        exit code 1
 │   └── PipelineRejected             pipelines did, about a pipeline
 ├── CommandRejected                  exit code 3: accounts refused an operator's command, with a reason
 │   └── PriceRejected                and with it every price of the same list
+├── NotPermitted                     exit code 3: Kafka refuses this user what it asked for
+├── AccessControlOff                 the cluster lets everybody do everything
 ├── Unreachable                      exit code 4
 │   ├── RegistryUnreachable
 │   ├── KafkaUnreachable
@@ -87,6 +89,7 @@ SHOWN_CHARACTERS = 60
 """Of a caller's text in a message."""
 
 __all__ = [
+    "AccessControlOff",
     "AgentError",
     "AlreadyEnded",
     "AlreadyRunning",
@@ -114,6 +117,7 @@ __all__ = [
     "MissingExtra",
     "NotConfirmed",
     "NotFound",
+    "NotPermitted",
     "PayloadTooLarge",
     "PenstockError",
     "PermanentAgentError",
@@ -235,6 +239,16 @@ class PriceRejected(CommandRejected):
 
 class CommandInterrupted(PenstockError):
     """Another operator's command to all partitions took over; nothing of this one was written."""
+
+
+class NotPermitted(PenstockError):
+    """A server knows this user and does not let it do what it asked; the message names user, action and right."""
+
+    exit_code = 3
+
+
+class AccessControlOff(PenstockError):
+    """The cluster has no authorizer, so there are no rules to read or write, and everybody may do everything."""
 
 
 class KafkaUnreachable(Unreachable):

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from penstock.errors import ContractError, KafkaUnreachable
+from penstock.permissions import MISSING_RIGHTS, not_permitted
 from penstock.settings import KafkaSettings
 from penstock_schemas.topics import Topic
 
@@ -59,12 +60,15 @@ async def kafka_admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminCli
     """An admin client; what Kafka itself refuses or fails at inside the body becomes `KafkaUnreachable`.
 
     Raises:
+        NotPermitted: this user lacks a right.
         KafkaUnreachable: no broker answers at `settings.bootstrap_servers`.
     """
     admin = AIOKafkaAdminClient(**settings.client_options())
     try:
         await admin.start()
         yield admin
+    except MISSING_RIGHTS as exc:
+        raise not_permitted(settings, "administrating topics and groups", exc) from exc
     except KafkaError as exc:
         raise KafkaUnreachable(
             f"Kafka at {settings.bootstrap_servers} did not do what was asked ({type(exc).__name__}: {exc}); "

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from penstock.errors import KafkaUnreachable
+from penstock.permissions import MISSING_RIGHTS, not_permitted
 from penstock.settings import KafkaSettings
 from penstock_schemas.codec import Codec, SchemaNotLoaded
 from penstock_schemas.errors import UndecodableRecord
@@ -45,6 +46,7 @@ async def reading(
     """A consumer of every partition of `topics`, from their first records, outside of any group.
 
     Raises:
+        NotPermitted: this user may not read one of them.
         KafkaUnreachable: no broker answers.
     """
     consumer = AIOKafkaConsumer(
@@ -58,6 +60,8 @@ async def reading(
     try:
         await consumer.start()
         yield consumer
+    except MISSING_RIGHTS as exc:
+        raise not_permitted(kafka, "reading topics", exc) from exc
     except KafkaError as exc:
         raise KafkaUnreachable(
             f"Kafka at {kafka.bootstrap_servers} did not answer ({exc}); check PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"

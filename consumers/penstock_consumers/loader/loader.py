@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from clickhouse_connect.driver.client import Client
 
 from penstock.errors import ClickHouseUnreachable, KafkaUnreachable
+from penstock.permissions import MISSING_RIGHTS, not_permitted
 from penstock.settings import ClickHouseSettings, KafkaSettings
 from penstock_consumers.loader.columns import Rows
 from penstock_consumers.loader.dead_letters import send_dead_letters
@@ -93,6 +94,7 @@ class Loader:
         """Load until `stop`. A batch that ClickHouse does not take by then stays uncommitted on Kafka.
 
         Raises:
+            NotPermitted: this user lacks a right on Kafka.
             KafkaUnreachable: Kafka is away; the supervisor starts a new loader.
             ContractError: the schema of dead letters is not registered.
         """
@@ -118,6 +120,8 @@ class Loader:
             await producer.start()
             self._hindrance = None
             await self._load_all(consumer, producer)
+        except MISSING_RIGHTS as exc:
+            raise not_permitted(self._kafka, "loading", exc) from exc
         except KafkaError as exc:
             raise KafkaUnreachable(
                 f"Kafka at {self._kafka.bootstrap_servers} did not do what was asked ({exc!r}); "

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from penstock.errors import KafkaUnreachable
+from penstock.permissions import MISSING_RIGHTS, not_permitted
 from penstock.settings import KafkaSettings
 
 log = logging.getLogger("penstock.worker")
@@ -42,6 +43,7 @@ async def reach(what: str, settings: KafkaSettings, wait_s: float, ask: Callable
     """The answer of `ask`, asked again while Kafka is away.
 
     Raises:
+        NotPermitted: this user lacks a right.
         KafkaUnreachable: for longer than `wait_s`.
     """
     deadline = asyncio.get_running_loop().time() + wait_s
@@ -49,6 +51,8 @@ async def reach(what: str, settings: KafkaSettings, wait_s: float, ask: Callable
     while True:
         try:
             return await ask()
+        except MISSING_RIGHTS as exc:  # waiting does not help
+            raise not_permitted(settings, what, exc) from exc
         except (KafkaError, OSError) as exc:
             where = f"Kafka at {settings.bootstrap_servers} (PENSTOCK_KAFKA_BOOTSTRAP_SERVERS)"
             if asyncio.get_running_loop().time() > deadline:

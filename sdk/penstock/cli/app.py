@@ -25,7 +25,7 @@ PANEL_OF = {
         "Conversations": ("chat",),
         "Pipelines": ("pipeline",),
         "Money": ("bill", "budget", "usage", "prices", "close", "audit"),
-        "Operate": ("tenants", "users", "dlq", "schemas", "topics", "clickhouse"),
+        "Operate": ("tenants", "users", "dlq", "schemas", "topics", "acl", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
     }.items()
     for name in names

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from penstock.settings import ClickHouseSettings
+from penstock_services.access.clickhouse_commands import add_access_commands
 from penstock_services.clickhouse.client import connect
 from penstock_services.clickhouse.compacting import compact
 from penstock_services.clickhouse.migrate import migrate
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="The ClickHouse schema and its upkeep.", no_args_is_help=True)
     group.command("migrate")(migrate_command)
     group.command("compact")(compact_command)
+    add_access_commands(group)
     app.add_typer(group, name="clickhouse")
 
 

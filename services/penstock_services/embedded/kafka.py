@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from penstock.errors import ProcessFailed
 from penstock_services.embedded.class_archive import QUICK_START, archive_options
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
-from penstock_services.embedded.probes import kafka_probe
+from penstock_services.embedded.probes import HealthProbe, kafka_probe
 from penstock_services.embedded.process import ServerProcess
 
 # 256 MB starts, but once failed to restart after kill -9: out of memory as the log cleaner started.
@@ -32,11 +33,17 @@ def kafka_process(
     controller_port: int,
     *,
     jvm_options: tuple[str, ...] | None = None,
+    more_settings: Mapping[str, object] | None = None,
+    format_options: tuple[str, ...] = (),
+    health: HealthProbe | None = None,
 ) -> ServerProcess:
     """The broker with its data and settings in `folder`, for clients at 127.0.0.1:`port`.
 
     Args:
         jvm_options: instead of those that use the class archive.
+        more_settings: the broker's, besides or instead of those it has here.
+        format_options: of Kafka's storage tool, such as users to create.
+        health: instead of a probe without a login.
     """
     settings, data = folder / "server.properties", folder / "data"
     log4j = f"-Dlog4j2.configurationFile={files(__package__) / 'log4j2.properties'}"
@@ -45,15 +52,15 @@ def kafka_process(
     options = with_archive if jvm_options is None else jvm_options
 
     async def prepare() -> None:
-        _write_settings(settings, _server_properties(data, port, controller_port))
+        _write_settings(settings, _server_properties(data, port, controller_port) | dict(more_settings or {}))
         if not is_formatted(folder):
-            await _format((str(java.binary), *with_archive, *classes), settings)
+            await _format((str(java.binary), *with_archive, *classes), settings, format_options)
 
     return ServerProcess(
         name="kafka",
         argv=(str(java.binary), *_HEAP, *options, *classes, "kafka.Kafka", str(settings)),
         log_path=log_path,
-        health=kafka_probe(f"127.0.0.1:{port}"),
+        health=health or kafka_probe(f"127.0.0.1:{port}"),
         ports={"kafka": port, "kafka-controller": controller_port},
         prepare=prepare,
     )
@@ -64,15 +71,15 @@ def is_formatted(folder: Path) -> bool:
     return (folder / "data" / "meta.properties").exists()
 
 
-def _write_settings(path: Path, text: str) -> None:
+def _write_settings(path: Path, settings: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
 
-async def _format(java_command: tuple[str, ...], settings: Path) -> None:
+async def _format(java_command: tuple[str, ...], settings: Path, options: tuple[str, ...]) -> None:
     command = ("kafka.tools.StorageTool", "format", "--cluster-id", _new_cluster_id(), "-c", str(settings))
     formatting = await asyncio.create_subprocess_exec(
-        *(*java_command, *command, "--ignore-formatted"),
+        *(*java_command, *command, "--ignore-formatted", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -91,8 +98,8 @@ def _new_cluster_id() -> str:
     return cluster_id if not cluster_id.startswith("-") else _new_cluster_id()  # a dash reads as an option
 
 
-def _server_properties(data: Path, port: int, controller_port: int) -> str:
-    settings = {
+def _server_properties(data: Path, port: int, controller_port: int) -> dict[str, object]:
+    return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
@@ -128,4 +135,3 @@ def _server_properties(data: Path, port: int, controller_port: int) -> str:
         "num.io.threads": 4,
         "num.recovery.threads.per.data.dir": 2,
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -1,0 +1,63 @@
+"""Tables and views of the ClickHouse schema, and which table each view reads, from the migrations. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from penstock_services.clickhouse.migrate import Migration
+
+_CREATED = re.compile(
+    r"^CREATE (?:OR REPLACE )?(?P<kind>TABLE|VIEW) (?:IF NOT EXISTS )?(?P<name>\w+)", re.MULTILINE
+)
+_DROPPED = re.compile(r"^DROP (?:TABLE|VIEW) (?:IF EXISTS )?(\w+)", re.MULTILINE)
+_FILLED_BY_VIEW = re.compile(r"^CREATE MATERIALIZED VIEW .*?\bTO (\w+)", re.MULTILINE | re.DOTALL)
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What there is to be allowed."""
+
+    tables: tuple[str, ...]
+    reads: dict[str, frozenset[str]]
+    """Tables by view, also those behind the views it reads."""
+    filled_by_views: frozenset[str] = frozenset()
+    """Tables that a materialized view fills, and so nobody else."""
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Tables that the loader fills."""
+        return tuple(table for table in self.tables if table not in self.filled_by_views)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        return tuple(self.reads)
+
+    def tables_behind(self, views: Iterable[str]) -> tuple[str, ...]:
+        """Tables that whoever asks `views` must be allowed to read: a view has its reader's rights."""
+        return tuple(sorted({table for view in views for table in self.reads[view]}))
+
+
+def schema_of(migrations: Iterable[Migration]) -> Schema:
+    """The schema after all `migrations`."""
+    tables: set[str] = set()
+    bodies: dict[str, str] = {}
+    filled: set[str] = set()
+    for statement in (s for migration in migrations for s in migration.statements):
+        for name in _DROPPED.findall(statement):
+            tables.discard(name)
+            bodies.pop(name, None)
+        filled.update(_FILLED_BY_VIEW.findall(statement))
+        if created := _CREATED.search(statement):
+            if created["kind"] == "TABLE":
+                tables.add(created["name"])
+            else:
+                bodies[created["name"]] = statement[created.end() :]
+
+    def behind(view: str) -> frozenset[str]:
+        named = set(_READ.findall(bodies[view]))
+        return frozenset((named & tables) | {t for inner in named & bodies.keys() for t in behind(inner)})
+
+    return Schema(tuple(sorted(tables)), {view: behind(view) for view in sorted(bodies)}, frozenset(filled))
