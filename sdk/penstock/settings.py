@@ -1,8 +1,8 @@
 """Where the servers are: one small settings model per server, read from `PENSTOCK_*` and the stack's file.
 
 Order: environment variables, then `stack.env` in the state folder (`PENSTOCK_HOME`, default `.penstock`), then
-the defaults. `penstock up` writes that file with the ports and the generated password of the embedded stack; a
-production process sets the variables and has no such file.
+files of secrets (`PENSTOCK_SECRETS`), then the defaults. `penstock up` writes `stack.env` with the ports and the
+generated password of the embedded stack; a production process sets the variables and has no such file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ def stack_file() -> Path:
     return state_folder() / "stack.env"
 
 
+def secrets_folder() -> Path | None:
+    """A folder of files, each named as a variable in small letters and holding its value: `PENSTOCK_SECRETS`, else
+    none. What is in a file need not be in an environment, which every child and `docker inspect` shows."""
+    folder = os.environ.get("PENSTOCK_SECRETS")
+    return Path(folder) if folder else None
+
+
 class Settings(BaseSettings):
     """Base of every settings model; unknown variables are ignored, values are frozen once read.
 
@@ -38,6 +45,7 @@ class Settings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         values.setdefault("_env_file", stack_file())
+        values.setdefault("_secrets_dir", secrets_folder())
         try:
             super().__init__(**values)
         except ValidationError as exc:

@@ -88,10 +88,16 @@ class _LagCollector(Collector):
         lag = GaugeMetricFamily(
             "penstock_consumer_lag", "Offsets not processed yet", labels=["consumer", "topic", "partition"]
         )
+        position = GaugeMetricFamily(
+            "penstock_consumer_position", "Offset processed up to", labels=["consumer", "topic", "partition"]
+        )
         for source in self.sources:
             for standing in source():
-                lag.add_metric([standing.consumer, standing.topic, str(standing.partition)], standing.behind)
+                labels = [standing.consumer, standing.topic, str(standing.partition)]
+                lag.add_metric(labels, standing.behind)
+                position.add_metric(labels, standing.position)
         yield lag
+        yield position
 
 
 _collector = _LagCollector()
@@ -100,7 +106,7 @@ REGISTRY.register(_collector)
 
 @contextmanager
 def lag_shown(standings: Standings) -> Iterator[None]:
-    """Show `standings` as `penstock_consumer_lag` while the body runs."""
+    """Show `standings` as `penstock_consumer_lag` and `penstock_consumer_position` while the body runs."""
     _collector.sources.append(standings)
     try:
         yield

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import Field, PositiveFloat
 from pydantic_settings import SettingsConfigDict
 
@@ -17,6 +17,8 @@ from penstock_services.consuming import StallWatch, Standings, lag_shown
 
 ReadyProbe = Callable[[], str | None]
 """None while the process does its work; otherwise why it does not."""
+
+_ready = Gauge("penstock_ready", "1 while the process does its work, 0 while /healthz/ready says why it does not")
 
 
 class HealthSettings(Settings):
@@ -59,12 +61,16 @@ async def serve_health(
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="alive")
 
-    async def ready(_: web.Request) -> web.Response:
+    def hindrance() -> str | None:
         stalled = watch.stalled(standings())  # also while there is another reason, so that its time counts
-        reason = probe() or stalled
+        return probe() or stalled
+
+    async def ready(_: web.Request) -> web.Response:
+        reason = hindrance()
         return web.Response(text=reason or "ready", status=503 if reason else 200)
 
     async def metrics(_: web.Request) -> web.Response:
+        _ready.set(0 if hindrance() else 1)
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

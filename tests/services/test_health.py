@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
 from penstock.errors import InvalidInput, PortTaken
@@ -30,3 +31,15 @@ async def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(PortTaken, match=f"health port 127.0.0.1:{number} cannot be opened"):
             async with serve_health(lambda: None, settings=settings):
                 pass
+
+
+@pytest.mark.parametrize(("reason", "shown"), [(None, "1.0"), ("waits for the registry", "0.0")])
+async def test_prometheus_is_shown_whether_the_process_does_its_work(reason: str | None, shown: str) -> None:
+    (number,) = free_ports(1)
+    url = f"http://127.0.0.1:{number}/metrics"
+    async with (
+        serve_health(lambda: reason, settings=HealthSettings(port=number)),
+        aiohttp.ClientSession() as http,
+        http.get(url) as answer,
+    ):
+        assert f"penstock_ready {shown}" in (await answer.text()).splitlines()

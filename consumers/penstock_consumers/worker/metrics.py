@@ -40,6 +40,7 @@ _tokens = Children(
         buckets=(100, 500, 1_000, 5_000, 10_000, 50_000, 100_000),
     )
 )
+SERVED = Children(Gauge("penstock_worker_tier", "1 for each tier whose sandbox holds here", ["queue", "tier"]))
 LEASES_HELD = Gauge("penstock_worker_leases_held", "Leases this worker holds")
 CLAIMS = Children(
     Counter("penstock_worker_claims", "Claims by their answer: granted, denied, unanswered", ["answer"])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from penstock.errors import SandboxError
+from penstock_consumers.worker.metrics import SERVED
 from penstock_consumers.worker.sandboxing import policies
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_schemas import records as r
@@ -51,6 +52,9 @@ class Provision:
         await check_tiers(settings, policies(settings), tiers)
         await self._reap()
         self._ready = True
+        for queue, served in self._tiers.items():
+            for tier in served:
+                SERVED(queue, tier).set(1)
         log.info("sandboxes of the tiers %s hold here", ", ".join(sorted(tiers)))
 
     async def clean_up(self, dispatch: r.ExecutionDispatched, slot_alive: bool) -> None:

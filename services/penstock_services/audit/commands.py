@@ -24,7 +24,9 @@ from penstock_services.audit.findings import Findings
 from penstock_services.audit.gather import audit_month
 from penstock_services.audit.moment import audit_budgets
 from penstock_services.audit.reservations import Held
+from penstock_services.audit.standing import audit_every, open_months
 from penstock_services.clickhouse.client import connect
+from penstock_services.logs import configure_logging
 
 SETTLING_PAUSE_S = 0.5
 
@@ -48,12 +50,27 @@ def audit(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    every_s: Annotated[
+        float | None,
+        typer.Option(
+            "--every",
+            min=1,
+            help="Go on for ever: the open months and the budgets, again this many seconds after the last time, "
+            "for Prometheus (PENSTOCK_HEALTH_PORT).",
+        ),
+    ] = None,
 ) -> None:
     """Recount a month: usage on Kafka = charges on Kafka = ledger = bill, to the nano-dollar.
 
     Exit code 0: all equal. 1: differences, each listed. 4: a server is not reachable. 5: Kafka no longer holds the
     month.
     """
+    if every_s is not None:
+        if month is not None or reservations or as_json:
+            raise InvalidInput("--every audits the open months and the budgets; it has no other option but --wait")
+        configure_logging()
+        asyncio.run(audit_every(every_s, {"months": lambda: _months(wait_s), "budgets": _budget_leaks}))
+        return
     gc.disable()  # a month is millions of records, none in a cycle: looking through them doubled the time
     if reservations:
         if month is not None:
@@ -73,6 +90,21 @@ def audit(
 async def _budgets() -> Held:
     async with SchemaRegistry(RegistrySettings().url) as registry:
         return await audit_budgets(KafkaSettings(), Codec(registry))
+
+
+async def _budget_leaks() -> int:
+    held = await _budgets()
+    show_budgets(held, as_json=False)
+    return len(held.leaks)
+
+
+async def _months(wait_s: float) -> int:
+    found = 0
+    for month in open_months(datetime.now(UTC)):
+        findings = await _settled(month, wait_s)
+        _show(findings)
+        found += len(findings.differences)
+    return found
 
 
 async def _settled(month: str, wait_s: float) -> Findings:
