@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from aiokafka.errors import (
 from penstock.settings import KafkaSettings
 from penstock_services.access.rules import Rule
 
+ANSWERED_WITHIN_S = 20
 IMPLIES_DESCRIBE = ("Read", "Write", "Delete")
 
 
@@ -51,9 +53,11 @@ class Tries:
         )
         await consumer.start()
         try:
+            await consumer._client._wait_on_metadata(topic)  # without it a topic it may not see is waited for
             consumer.assign([TopicPartition(topic, 0)])
             consumer.seek(TopicPartition(topic, 0), 0)
-            assert (await consumer.getone()).topic == topic
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                assert (await consumer.getone()).topic == topic
         except TopicAuthorizationFailedError:
             return False
         finally:
@@ -84,7 +88,8 @@ class Tries:
         await consumer.start()
         try:
             consumer.assign([TopicPartition(topic, 0)])
-            await consumer.commit({TopicPartition(topic, 0): 0})
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                await consumer.commit({TopicPartition(topic, 0): 0})
         except GroupAuthorizationFailedError:
             return False
         finally:
