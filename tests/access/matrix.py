@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
     for_code,
@@ -76,11 +77,15 @@ class Tries:
         return True
 
     async def describe_group(self, group: str) -> bool:
-        try:
-            await self.admin.list_consumer_group_offsets(group)
-        except GroupAuthorizationFailedError:
-            return False
-        return True
+        async with asyncio.timeout(ANSWERED_WITHIN_S):
+            while True:
+                try:
+                    await self.admin.list_consumer_group_offsets(group)
+                    return True
+                except GroupAuthorizationFailedError:
+                    return False
+                except GroupCoordinatorNotAvailableError:  # the first use of any group makes the broker's topic
+                    await asyncio.sleep(0.1)
 
     async def use_group(self, group: str, topic: str) -> bool:
         """Commits an offset of `topic`, which the user must be able to read."""
