@@ -161,9 +161,11 @@ class KafkaConnection:
             await _stop(consumer)
 
     async def _partition_count(self, topic: Topic) -> int:
-        producer = await self._connected_producer()
+        # Not by the producer: an idempotent one does not start for a user who may write nothing. aiokafka keeps
+        # what answers its producers' `partitions_for` to itself in consumers; the version is pinned.
+        reader = await self._connected_offset_reader()
         async with self.reaching(f"asking for {topic.name}"):
-            return len(await producer.partitions_for(topic.name))
+            return len(await reader._client._wait_on_metadata(topic.name))
 
     async def _connected_producer(self) -> AIOKafkaProducer:
         async with self._opening:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
     for_code,
@@ -18,6 +20,7 @@ from aiokafka.errors import (
 from penstock.settings import KafkaSettings
 from penstock_services.access.rules import Rule
 
+ANSWERED_WITHIN_S = 20
 IMPLIES_DESCRIBE = ("Read", "Write", "Delete")
 
 
@@ -51,9 +54,11 @@ class Tries:
         )
         await consumer.start()
         try:
+            await consumer._client._wait_on_metadata(topic)  # without it a topic it may not see is waited for
             consumer.assign([TopicPartition(topic, 0)])
             consumer.seek(TopicPartition(topic, 0), 0)
-            assert (await consumer.getone()).topic == topic
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                assert (await consumer.getone()).topic == topic
         except TopicAuthorizationFailedError:
             return False
         finally:
@@ -72,11 +77,15 @@ class Tries:
         return True
 
     async def describe_group(self, group: str) -> bool:
-        try:
-            await self.admin.list_consumer_group_offsets(group)
-        except GroupAuthorizationFailedError:
-            return False
-        return True
+        async with asyncio.timeout(ANSWERED_WITHIN_S):
+            while True:
+                try:
+                    await self.admin.list_consumer_group_offsets(group)
+                    return True
+                except GroupAuthorizationFailedError:
+                    return False
+                except GroupCoordinatorNotAvailableError:  # the first use of any group makes the broker's topic
+                    await asyncio.sleep(0.1)
 
     async def use_group(self, group: str, topic: str) -> bool:
         """Commits an offset of `topic`, which the user must be able to read."""
@@ -84,7 +93,8 @@ class Tries:
         await consumer.start()
         try:
             consumer.assign([TopicPartition(topic, 0)])
-            await consumer.commit({TopicPartition(topic, 0): 0})
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                await consumer.commit({TopicPartition(topic, 0): 0})
         except GroupAuthorizationFailedError:
             return False
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,9 @@ async def test_a_run_goes_from_request_to_result_with_every_process_under_its_ow
         world.done(operator, "tenants", "set", "acme", "--tier", "pro")
         ran = world.done("penstock-upstream", "run", "echo", "--input", "hello", "--tenant", "acme", "--follow")
         assert "hello" in ran
+        (execution_id,) = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", ran))
+        assert "completed" in world.done("penstock-follower", "watch", execution_id)
+        world.done("penstock-follower", "get", execution_id)
         denied = world.penstock("penstock-follower", "run", "echo", "--input", "hello", "--tenant", "acme")
         assert denied.returncode == 3, denied.stdout + denied.stderr
         assert "does not let penstock-follower" in denied.stderr

@@ -42,9 +42,9 @@ class ClusterRules:
         self._settings = settings
         self._answer_within_s = answer_within_s
         self._heard = ""
-        self._admin = _kafka.AdminClient(
-            librdkafka_options(settings) | {"error_cb": self._hear, "log_level": 0, "log_cb": _silence}
-        )
+        # Level 0: what librdkafka would log is in the error.
+        options = librdkafka_options(settings) | {"error_cb": self._hear, "log_level": 0}
+        self._admin = _kafka.AdminClient(options)
 
     def read(self) -> list[Rule]:
         """Every rule that allows something. Raises as `add`."""
@@ -103,9 +103,13 @@ class ClusterRules:
                     f"{where} does not let {user} {doing}: that needs {right} on the cluster; "
                     "run this as a super user (PENSTOCK_KAFKA_SASL_USERNAME, _SASL_PASSWORD)"
                 ) from exc
-            raise KafkaUnreachable(f"{where} did not {doing}: {self._heard or error.str()}") from exc
+            raise KafkaUnreachable(f"{where} did not {doing}: {self._reason(error.str())}") from exc
         except TimeoutError as exc:
-            raise KafkaUnreachable(f"{where} did not {doing}: {self._heard or 'no answer'}") from exc
+            raise KafkaUnreachable(f"{where} did not {doing}: {self._reason('no answer')}") from exc
+
+    def _reason(self, otherwise: str) -> str:
+        self._admin.poll(0)  # calls `_hear`
+        return self._heard or otherwise
 
     def _hear(self, error: KafkaError) -> None:
         """librdkafka tells why it cannot connect here, and to the caller only that time ran out."""
@@ -129,10 +133,6 @@ def librdkafka_options(settings: KafkaSettings) -> dict[str, Any]:
     if settings.security_protocol.endswith("SSL") and settings.ssl_cafile:
         options["ssl.ca.location"] = str(settings.ssl_cafile)
     return options
-
-
-def _silence(*_: object) -> None:
-    """Nothing: what librdkafka would log is in the error."""
 
 
 def _binding(rule: Rule) -> Any:

@@ -81,9 +81,8 @@ def apply_command(
         if prune:
             cluster.remove(stale)
     if as_json:
-        print(
-            json.dumps({"added": _plain(change.missing), "stale": _plain(stale), "pruned": prune and not dry_run})
-        )
+        done = {"applied": not dry_run, "pruned": prune and not dry_run}
+        print(json.dumps({"missing": _plain(change.missing), "stale": _plain(stale)} | done))
         return
     would = "would " if dry_run else ""
     for rule in change.missing:
