@@ -13,7 +13,10 @@ def register(app: typer.Typer) -> None:
 
 
 def streams() -> None:
-    """Run the stages: accounts, executions, conversations, pipelines. Start as many as there is work for."""
+    """Run the stages; start as many as there is work for.
+
+    Accounts, executions, conversations and pipelines share the partitions of one group.
+    """
     import uvloop
 
     from penstock_services.logs import configure_logging

@@ -18,7 +18,7 @@ def worker(
     concurrency: Annotated[int | None, typer.Option(min=1, help="Attempts at a time.")] = None,
     drain_s: Annotated[float | None, typer.Option(min=0, help="How long runs may go on after SIGTERM.")] = None,
 ) -> None:
-    """Run agents: claim dispatched attempts and run each in a process of its own."""
+    """Run agents, each attempt in a process of its own."""
     import uvloop
 
     from penstock_consumers.worker.main import run_worker

@@ -22,10 +22,9 @@ PANEL_OF = {
     for panel, names in {
         "Stack": ("up", "down", "status", "doctor"),
         "Runs": ("run", "watch", "get", "cancel", "list"),
-        "Conversations": ("chat",),
-        "Pipelines": ("pipeline",),
+        "Conversations": ("chat", "pipeline"),
         "Money": ("bill", "budget", "usage", "prices", "close", "audit"),
-        "Operate": ("tenants", "users", "dlq", "schemas", "topics", "acl", "clickhouse"),
+        "Operate": ("tenants", "users", "dlq", "schemas", "topics", "acl", "verify", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
     }.items()
     for name in names

@@ -31,7 +31,9 @@ def bill(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one table for spreadsheets.")] = False,
 ) -> None:
-    """Show what a tenant owes for a month, or spent between two times: by model, user and agent.
+    """Show what a tenant owes for a month, or spent in a time.
+
+    By model, user and agent.
 
     USD to six decimals; with --json and --csv in exact nano-USD too.
     """

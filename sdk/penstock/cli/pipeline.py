@@ -45,7 +45,7 @@ FollowOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group `pipeline`."""
     group = typer.Typer(
-        help="Run agents one after another and side by side: each is told what those before it said.",
+        help="Run agents one after another and side by side.",
         no_args_is_help=True,
     )
     group.command("run")(run)

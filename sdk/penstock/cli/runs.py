@@ -62,7 +62,9 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for one execution and print its id; with --follow, its progress and its output.
+    """Ask for one execution and print its id, or follow it.
+
+    With --follow its progress and its output are printed.
 
     Progress goes to standard error and the output to standard output, so it can be piped.
     """
@@ -110,7 +112,9 @@ def watch(
     ] = "1",
     as_json: AsJson = False,
 ) -> None:
-    """Show an execution from its first record to its end, live once it has caught up.
+    """Show an execution from its first record to its end.
+
+    Live, once it has caught up.
 
     Progress that can no longer be read is shown as a gap.
     With --json: one object per record, on a line of its own.
@@ -137,7 +141,7 @@ def watch(
 def get(
     execution_id: Annotated[str, typer.Argument(help="Id of the execution.")], as_json: AsJson = False
 ) -> None:
-    """Show the state of one execution as of now, and who holds it while it runs."""
+    """Show an execution as of now, and who holds it."""
 
     async def go() -> tuple[Execution, Lease | None]:
         from penstock.client import Client

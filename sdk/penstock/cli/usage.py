@@ -14,9 +14,7 @@ from penstock.money import usd_text
 
 def register(app: typer.Typer) -> None:
     """Add the group `usage`."""
-    group = typer.Typer(
-        help="Provider calls that nobody reported, or that were reported wrongly.", no_args_is_help=True
-    )
+    group = typer.Typer(help="Provider calls never reported, or reported wrongly.", no_args_is_help=True)
     group.command("unresolved")(unresolved)
     group.command("settle")(settle)
     group.command("correct")(correct)

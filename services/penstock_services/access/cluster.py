@@ -48,6 +48,7 @@ class ClusterRules:
 
     def read(self) -> list[Rule]:
         """Every rule that allows something. Raises as `add`."""
+        self._require_authorizer()
         everything = _kafka.AclBindingFilter(
             _kafka.ResourceType.ANY,
             None,
@@ -58,7 +59,7 @@ class ClusterRules:
             _kafka.AclPermissionType.ALLOW,
         )
         ask = partial(self._ask, self._admin.describe_acls, everything)
-        (found,) = self._answers("read the access rules", "Describe", lambda: [ask()])
+        (found,) = self._answers("read the access rules", "Describe and DescribeConfigs", lambda: [ask()])
         return sorted(_rule(binding) for binding in found if _is_expressible(binding))
 
     def add(self, rules: Iterable[Rule]) -> None:
@@ -83,6 +84,27 @@ class ClusterRules:
                 "remove access rules", "Alter", lambda: self._ask(self._admin.delete_acls, filters).values()
             )
 
+    def _require_authorizer(self) -> None:
+        """librdkafka answers `no rules` where a broker has no authorizer or does not let this user see them, so a
+        question is asked before whose refusal it does tell."""
+
+        def ask() -> Iterable[Future[Any]]:
+            broker = next(iter(self._admin.list_topics(timeout=self._answer_within_s).brokers))
+            resource = _kafka.ConfigResource(_kafka.ResourceType.BROKER, str(broker))
+            answers: dict[Any, Future[Any]] = self._ask(self._admin.describe_configs, [resource])
+            return answers.values()
+
+        (config,) = self._answers("read the access rules", "Describe and DescribeConfigs", ask)
+        if not config["authorizer.class.name"].value:
+            raise self._switched_off()
+
+    def _switched_off(self) -> AccessControlOff:
+        return AccessControlOff(
+            f"Kafka at {self._settings.bootstrap_servers} has no authorizer, so everybody may do everything; "
+            "set authorizer.class.name (org.apache.kafka.metadata.authorizer.StandardAuthorizer) on brokers and "
+            "controllers"
+        )
+
     def _ask(self, request: Callable[..., Any], what: Any) -> Any:
         return request(what, request_timeout=self._answer_within_s)
 
@@ -93,10 +115,7 @@ class ClusterRules:
         except KafkaException as exc:
             error = cast(KafkaError, exc.args[0])
             if error.code() == KafkaError.SECURITY_DISABLED:
-                raise AccessControlOff(
-                    f"{where} has no authorizer, so everybody may do everything there; set authorizer.class.name "
-                    "(org.apache.kafka.metadata.authorizer.StandardAuthorizer) on brokers and controllers"
-                ) from exc
+                raise self._switched_off() from exc
             if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
                 user = self._settings.sasl_username or "the user of this connection"
                 raise NotPermitted(

@@ -60,7 +60,9 @@ def audit(
         ),
     ] = None,
 ) -> None:
-    """Recount a month: usage on Kafka = charges on Kafka = ledger = bill, to the nano-dollar.
+    """Recount a month: Kafka = ledger = bill, to the nano-dollar.
+
+    Usage on Kafka is priced anew, and held to the charges on Kafka, the ledger and the bills.
 
     Exit code 0: all equal. 1: differences, each listed. 4: a server is not reachable. 5: Kafka no longer holds the
     month.

@@ -28,7 +28,7 @@ def close(
     month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM, UTC; it must be over.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Seal a month, and every earlier one: its bills never change again.
+    """Seal a month and every earlier one: their bills are final.
 
     What comes later and belongs to it is on the first open month's bill, as an adjustment.
     """

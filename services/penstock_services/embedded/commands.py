@@ -45,7 +45,7 @@ def up(
     ] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop everything on Ctrl-C.")] = False,
 ) -> None:
-    """Start the whole system here: Kafka, schema registry, ClickHouse, streams, loader, worker."""
+    """Start the whole system here, from Kafka to the worker."""
     from penstock.errors import InvalidInput
     from penstock_services.embedded.stack import why_no_commands
     from penstock_services.embedded.up import UpOptions, prepare, run_detached, run_in_foreground
@@ -76,7 +76,10 @@ def down(
     purge: Annotated[bool, typer.Option("--purge", help="Also delete all data of this folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
 ) -> None:
-    """Stop everything, also what a killed `up` left behind. Doing it again does nothing."""
+    """Stop everything, also what a killed `up` left behind.
+
+    Doing it again does nothing.
+    """
     from penstock_services.embedded import down as stopping
 
     folder, console = _folder(), Console(stderr=True)
@@ -91,7 +94,10 @@ def down(
 
 
 def status(as_json: AsJson = False) -> None:
-    """What runs, where, how big, how far behind. Exit code 1 unless all of it is healthy."""
+    """What runs, where, how big, how far behind.
+
+    Exit code 1 unless all of it is healthy.
+    """
     from penstock_services.embedded.status import stack_status
     from penstock_services.embedded.views import show_status
 
@@ -105,7 +111,10 @@ def status(as_json: AsJson = False) -> None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """What this machine lacks for the stack, and what to do about it. Exit code 1 on a problem."""
+    """What this machine lacks for the stack, and what to do.
+
+    Exit code 1 on a problem.
+    """
     from penstock_services.embedded.doctor import examine
     from penstock_services.embedded.views import show_findings
 
