@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from penstock.settings import ClickHouseSettings
+from tests.e2e.waiting import eventually
 from tests.fixtures.secured_kafka import ADMIN, SecuredKafka, password_of, secured_kafka_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-COMMAND_DEADLINE_S = 60
+COMMAND_DEADLINE_S = 100
 
 
 class World:
@@ -92,7 +93,10 @@ async def test_a_run_goes_from_request_to_result_with_every_process_under_its_ow
         processes.enter_context(world.running("penstock-streams", "streams"))
         processes.enter_context(world.running("penstock-loader", "loader"))
         processes.enter_context(world.running("penstock-worker", "worker"))
-        world.done(operator, "tenants", "set", "acme", "--tier", "pro")
+        eventually(  # the processes have just been started, and this command is patient for some seconds only
+            lambda: world.penstock(operator, "tenants", "set", "acme", "--tier", "pro").returncode == 0,
+            within_s=120,
+        )
         ran = world.penstock("penstock-upstream", "run", "echo", "--input", "hi", "--tenant", "acme", "--follow")
         assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "hi"), ran.stderr
         (execution_id,) = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", ran.stderr))
