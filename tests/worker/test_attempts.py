@@ -11,9 +11,10 @@ from penstock_consumers.worker.pool import SlotPool
 from penstock_consumers.worker.provision import Provision
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_schemas import records as r
+from penstock_services.sandbox.settings import SandboxSettings
 from tests.worker.lease_authority import lease, until
 
-NO_SANDBOX = Provision(WorkerSettings(tiers=()))
+NO_SANDBOX = Provision(WorkerSettings(tiers=()), SandboxSettings())
 DISPATCH = r.ExecutionDispatched(
     tenant_id="acme", execution_id="e-1", request_id="q", agent_type="a", timeout_s=1, epoch=1, dispatch_seq=1
 )

@@ -26,17 +26,19 @@ class Provision:
 
     Args:
         settings: whose tiers it serves.
+        sandbox: where the sandboxes are; read once, because every run asks.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, sandbox: SandboxSettings) -> None:
         self._tiers = {queue: settings.tiers_of(queue) for queue in settings.queues}
-        self._ready = False
+        self._sandbox = sandbox
+        self._workspaces: Workspaces | None = None  # until the sandbox of every tier is seen to hold
 
     def serves(self, queue: str, tier: str) -> bool:
         """Whether commands of that tier run here."""
-        if not self._ready:
+        if self._workspaces is None:
             return False
-        policy = policies(SandboxSettings()).of(tier)  # an unknown tier has another's
+        policy = policies(self._sandbox).of(tier)  # an unknown tier has another's
         return policy.tier in self._tiers.get(queue, frozenset())
 
     async def check(self) -> None:
@@ -48,10 +50,10 @@ class Provision:
         tiers = frozenset().union(*self._tiers.values())
         if not tiers:
             return
-        settings = SandboxSettings()
-        await check_tiers(settings, policies(settings), tiers)
-        await self._reap()
-        self._ready = True
+        await check_tiers(self._sandbox, policies(self._sandbox), tiers)
+        workspaces = Workspaces(self._sandbox.folder / "workspaces")
+        await _reap(workspaces)
+        self._workspaces = workspaces
         for queue, served in self._tiers.items():
             for tier in served:
                 SERVED(queue, tier).set(1)
@@ -59,14 +61,15 @@ class Provision:
 
     async def clean_up(self, dispatch: r.ExecutionDispatched, slot_alive: bool) -> None:
         """After a run: remove its workspace, and what a slot that was killed left running."""
-        if not self.serves(dispatch.queue, dispatch.tier):
+        workspaces = self._workspaces
+        if workspaces is None:
             return
         if not slot_alive:
-            await self._reap()
-        workspaces = Workspaces(SandboxSettings().folder / "workspaces")
+            await _reap(workspaces)
+        name = folder_of(dispatch.execution_id, dispatch.epoch)
         try:
-            name = folder_of(dispatch.execution_id, dispatch.epoch)
-            await asyncio.to_thread(workspaces.remove, dispatch.tenant_id, name)
+            if workspaces.has(dispatch.tenant_id, name):  # most runs never made one
+                await asyncio.to_thread(workspaces.remove, dispatch.tenant_id, name)
         except SandboxError as exc:  # the run's result does not hang on it; the reaper tries again
             log.error("a workspace stays for now: %s", exc)
 
@@ -74,9 +77,9 @@ class Provision:
         """Remove what other workers' crashes left, once a minute."""
         while True:
             await asyncio.sleep(REAP_EVERY_S)
-            if self._ready:
-                await self._reap()
+            if self._workspaces is not None:
+                await _reap(self._workspaces)
 
-    async def _reap(self) -> None:
-        workspaces = Workspaces(SandboxSettings().folder / "workspaces")
-        await asyncio.to_thread(reap, prepared_hierarchy(), workspaces)
+
+async def _reap(workspaces: Workspaces) -> None:
+    await asyncio.to_thread(reap, prepared_hierarchy(), workspaces)

@@ -30,6 +30,7 @@ from penstock_schemas.codec import Codec
 from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import EXECUTIONS_COMMANDS
 from penstock_services.consuming import Standing
+from penstock_services.sandbox.settings import SandboxSettings
 
 BEAT_SLOTS = 10
 """Moments within a heartbeat's interval at which workers send theirs."""
@@ -58,7 +59,7 @@ class Worker:
         self._registry = registry
         self._store = ArtifactStore(artifacts.url) if artifacts.url else None
         self._pool = SlotPool(settings.concurrency)
-        self._provision = Provision(settings)
+        self._provision = Provision(settings, SandboxSettings())
         self._leases = LeaseTable(settings.lease_margin_s)
         self._reading: Sequence[LeaseFeed | DispatchReader] = ()
         self._room: Room | None = None

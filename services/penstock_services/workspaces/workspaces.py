@@ -108,9 +108,17 @@ class Workspaces:
         Raises:
             WorkspaceError: something refuses to go.
         """
-        if self._owner_file(tenant, name).exists():
+        if self.has(tenant, name):
             with self._locked(tenant):
                 self._remove(tenant, name)
+
+    def has(self, tenant: str, name: str) -> bool:
+        """Whether there is such a workspace, or a part of one.
+
+        Raises:
+            WorkspaceRefused: one of the names cannot be a folder's.
+        """
+        return self._owner_file(tenant, name).exists()
 
     def leftovers(self) -> Iterator[tuple[str, str]]:
         """Tenant and name of every workspace whose process is gone."""
