@@ -21,6 +21,8 @@ from penstock_services.tracing import TraceLinks
 
 POLL_MS = 200
 """How long one look for records takes when there are none; bounds how late a stop is seen."""
+LINGER_PER_LOAD = 5
+"""A batch is gathered for this many times as long as the last one took to load."""
 SLICE_RECORDS = 10_000
 """Records taken between two turns of the event loop, so that heartbeats go out."""
 
@@ -82,9 +84,12 @@ class Intake:
             if left_s <= 0:
                 break
             await self._take(batch, max(1, int(left_s * 1000)))
-        is_busy = batch.records * 10 > self._settings.max_rows
-        self._linger_s = self._settings.busy_linger_s if is_busy else self._settings.idle_linger_s
         return batch
+
+    def loading_took(self, seconds: float) -> None:
+        """Gather for longer where loading is slow, so that it takes the same share of the time at any load."""
+        settings = self._settings
+        self._linger_s = min(max(settings.idle_linger_s, LINGER_PER_LOAD * seconds), settings.busy_linger_s)
 
     def _is_full(self, batch: Batch) -> bool:
         return batch.records >= self._settings.max_rows or batch.value_bytes >= self._settings.max_batch_bytes

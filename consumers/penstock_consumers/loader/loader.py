@@ -142,7 +142,9 @@ class Loader:
                 batch = self._held = await gathering
                 gathering = asyncio.create_task(intake.next_batch())
                 if batch.records:
+                    began_s = time.monotonic()
                     await self._load(batch, consumer, producer)
+                    intake.loading_took(time.monotonic() - began_s)
                 self._held = Batch()
         finally:
             gathering.cancel()

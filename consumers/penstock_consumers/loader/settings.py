@@ -21,6 +21,6 @@ class LoaderSettings(Settings):
     """Most bytes of record values in one batch, of which there may be two. Bounds this process's memory, together
     with the fetch buffers."""
     idle_linger_s: PositiveFloat = 0.1
-    """How long a batch waits for more after its first record while there is little to do."""
+    """How long a batch waits for more after its first record while loading is quick."""
     busy_linger_s: PositiveFloat = 1.0
-    """The same while batches are large: fewer, larger parts."""
+    """The longest it waits while loading is slow: fewer, larger parts."""

@@ -62,6 +62,7 @@ class Claims:
             epoch=dispatch.epoch,
             claim_id=claim_id,
             worker_id=self._worker_id,
+            dispatch_seq=dispatch.dispatch_seq,
         )
         waiting = self._waiting[key] = asyncio.get_running_loop().create_future()
         sent_s = self._first_sent_s.setdefault(key, boottime_s())

@@ -88,6 +88,7 @@ class ClaimLease(ExecutionRecord):
     epoch: Epoch
     claim_id: Id
     worker_id: Id
+    dispatch_seq: Int32 = 0
 
 
 class HeldLease(BaseModel):

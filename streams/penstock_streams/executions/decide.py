@@ -18,9 +18,10 @@ import msgspec
 from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_schemas.traces import TraceContext
-from penstock_streams.executions import answers, leases
+from penstock_streams.executions import answers, leases, pace
 from penstock_streams.executions import model as m
-from penstock_streams.executions.transitions import Transitions, next_attempt, work_of
+from penstock_streams.executions.timers import Timers
+from penstock_streams.executions.transitions import next_attempt, work_of
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer, TimerDue
 from penstock_streams.timing import SECOND_US
 from penstock_streams.work import Work
@@ -29,7 +30,7 @@ replace = msgspec.structs.replace
 
 
 @dataclass(frozen=True, slots=True)
-class Executions(Transitions):
+class Executions(Timers):
     """The stage's decide function, bound to the operator's times."""
 
     def __call__(self, rows: Rows, event: Event | TimerDue, now: int) -> Decision:
@@ -48,29 +49,12 @@ class Executions(Transitions):
                 return self._finish(rows, finish, now)
         raise TypeError(f"executions does not handle {type(event.record).__name__}")
 
-    def _timer(self, rows: Rows, name: str, now: int) -> Decision:
-        kind, _, identity = name.partition("/")
-        match kind:
-            case "dispatch":
-                return self._repeat(rows, identity, now)
-            case "retry":
-                return self._retry(rows, identity, now)
-            case "deadline":
-                return self._deadline(rows, identity, now)
-            case "leases":
-                return self._expire(rows, identity, now)
-            case "execution":
-                return Decision(deletes=[name])  # an ended execution has been remembered long enough
-        raise ValueError(f"executions has no timer {name!r}")
-
-    # Commands
-
     def _start(self, rows: Rows, command: r.StartExecution, trace: TraceContext | None, now: int) -> Decision:
         if rows.get(m.execution_key(command.execution_id), m.Execution):
             return Decision()
         work = Work.of(command, trace)
         decision = Decision(puts={m.assignment_key(work.execution_id): m.Assignment(work)})
-        self._dispatch(work, m.Execution(command.tenant_id, "dispatched", epoch=1), now, decision)
+        self._dispatch(rows, work, m.Execution(command.tenant_id, "dispatched", epoch=1), now, decision)
         return decision
 
     def _stop(self, rows: Rows, command: r.StopExecution, now: int) -> Decision:
@@ -110,6 +94,8 @@ class Executions(Transitions):
                 Timer(f"dispatch/{claim.execution_id}", None),
                 Timer(f"deadline/{claim.execution_id}", execution.deadline_at + self.times.deadline_slack_us),
             ]
+            if claim.dispatch_seq == 1:  # how long hints lie now; a repeated one has waited for its repetition
+                pace.observe(rows, work.queue, now - execution.dispatched_at, decision)
             started = r.AttemptStarted(
                 tenant_id=work.tenant_id,
                 execution_id=claim.execution_id,
@@ -175,7 +161,7 @@ class Executions(Transitions):
             case "handed_back":
                 execution = replace(execution, attempts=execution.attempts - 1)
                 decision.outputs.append(answers.lost(execution, finish.execution_id, "handed_back"))
-                self._dispatch(work, next_attempt(execution), now, decision)
+                self._dispatch(rows, work, next_attempt(execution), now, decision)
             case "failed" | "cancelled":  # cancelled unasked: a worker's mistake, and no result
                 error_type, message = finish.error_type or "unknown", finish.error_message or ""
                 if finish.retryable and execution.attempts < work.max_attempts:
@@ -193,77 +179,6 @@ class Executions(Transitions):
                 else:
                     final = r.ExecutionFailed(**ending, error_type=error_type, error_message=message)
                     self._end(execution, final, "failed", now, decision, finish.used_tokens)
-        return decision
-
-    # Timers
-
-    def _repeat(self, rows: Rows, execution_id: str, now: int) -> Decision:
-        execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
-        if execution and execution.state == "dispatched":
-            work, waited_us = work_of(rows, execution_id), now - execution.dispatched_at
-            if waited_us >= self.times.claimed_within_us:
-                nobody = r.ExecutionFailed(
-                    **work.identity(),
-                    epoch=execution.epoch,
-                    attempts=execution.attempts,
-                    error_type="not_claimed",
-                    error_message=f"no worker of queue {work.queue} took it within {waited_us // SECOND_US} s",
-                    last_seq=0,
-                )
-                self._end(execution, nobody, "failed", now, decision)
-            else:
-                again = replace(execution, dispatch_seq=execution.dispatch_seq + 1)
-                self._dispatch(work, again, now, decision)
-        return decision
-
-    def _retry(self, rows: Rows, execution_id: str, now: int) -> Decision:
-        execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
-        if execution and execution.state == "retrying":
-            self._dispatch(work_of(rows, execution_id), replace(execution, state="dispatched"), now, decision)
-        return decision
-
-    def _deadline(self, rows: Rows, execution_id: str, now: int) -> Decision:
-        execution, decision = rows.get(m.execution_key(execution_id), m.Execution), Decision()
-        if execution and execution.state == "running" and execution.deadline_at <= now:
-            work, pair = work_of(rows, execution_id), (execution_id, execution.epoch)
-            leases.release(rows, execution.worker_id, pair, decision)
-            decision.outputs.append(answers.revoked(work.tenant_id, execution.worker_id, pair, "timed_out"))
-            if execution.cancelled_because is not None:
-                self._end_cancelled(rows, execution_id, execution, 0, now, decision)
-                return decision
-            timed_out = r.ExecutionTimedOut(
-                **work.identity(),
-                epoch=execution.epoch,
-                attempts=execution.attempts,
-                timeout_s=work.timeout_s,
-                last_seq=0,  # only the worker knows, and it did not say
-            )
-            self._end(execution, timed_out, "timed_out", now, decision)
-        return decision
-
-    def _expire(self, rows: Rows, worker_id: str, now: int) -> Decision:
-        decision = Decision()
-        for lease in leases.expire(rows, worker_id, now, decision):
-            execution = rows.get(m.execution_key(lease.execution_id), m.Execution)
-            if execution is None or execution.state != "running" or execution.epoch != lease.epoch:
-                continue
-            decision.outputs.append(answers.lost(execution, lease.execution_id, "lease_expired"))
-            if execution.cancelled_because is not None:
-                self._end_cancelled(rows, lease.execution_id, execution, 0, now, decision)
-                continue
-            work = work_of(rows, lease.execution_id)
-            if execution.attempts < work.max_attempts:  # at once: it has waited for the whole lease
-                self._dispatch(work, next_attempt(execution), now, decision)
-                continue
-            failed = r.ExecutionFailed(
-                **work.identity(),
-                epoch=execution.epoch,
-                attempts=execution.attempts,
-                error_type="attempts_exhausted",
-                error_message=f"all {execution.attempts} attempts were lost with their workers",
-                last_seq=0,
-            )
-            self._end(execution, failed, "failed", now, decision)
         return decision
 
 

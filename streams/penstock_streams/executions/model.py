@@ -56,7 +56,13 @@ class Leases(Row, frozen=True, tag="leases"):
     """When this row's timer is due; 0 where none is set. It is re-armed when it fires, not per heartbeat."""
 
 
-ROW_TYPES = (Execution, Assignment, Leases)
+class Pace(Row, frozen=True, tag="pace"):
+    """How long the hints of one queue have lain of late before they were claimed."""
+
+    waited_us: int
+
+
+ROW_TYPES = (Execution, Assignment, Leases, Pace)
 
 
 def execution_key(execution_id: str) -> str:
@@ -69,3 +75,7 @@ def assignment_key(execution_id: str) -> str:
 
 def leases_key(worker_id: str) -> str:
     return f"leases/{worker_id}"
+
+
+def pace_key(queue: str) -> str:
+    return f"pace/{queue}"

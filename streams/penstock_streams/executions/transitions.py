@@ -10,6 +10,7 @@ from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_schemas.records.executions import TerminalEvent
 from penstock_streams.executions import model as m
+from penstock_streams.executions import pace
 from penstock_streams.executions.policy import LeaseTimes
 from penstock_streams.kit import Decision, Output, Rows, Timer
 from penstock_streams.run_ends import run_ended
@@ -24,12 +25,13 @@ class Transitions:
 
     times: LeaseTimes
 
-    def _dispatch(self, work: Work, execution: m.Execution, now: int, decision: Decision) -> None:
+    def _dispatch(self, rows: Rows, work: Work, execution: m.Execution, now: int, decision: Decision) -> None:
         """Offer the current epoch to whoever has a free slot, and come back if nobody claims it."""
         if execution.dispatch_seq == 1:
             execution = replace(execution, dispatched_at=now)
+        overdue_us = max(self.times.repeat_after_us(execution.dispatch_seq), self._hint_lies_us(rows, work.queue))
         due = min(
-            now + self.times.repeat_after_us(execution.dispatch_seq),
+            now + overdue_us,
             execution.dispatched_at + self.times.claimed_within_us,
         )
         decision.puts[m.execution_key(work.execution_id)] = execution
@@ -39,6 +41,10 @@ class Transitions:
         ]
         hint = r.ExecutionDispatched(**work.fields(), epoch=execution.epoch, dispatch_seq=execution.dispatch_seq)
         decision.outputs.append(Output(topics.dispatch_topic(work.queue), hint))
+
+    def _hint_lies_us(self, rows: Rows, queue: str) -> int:
+        """How long a hint of this queue may lie before it is overdue; after an outage no longer than any may."""
+        return min(pace.hint_lies_us(rows, queue), self.times.repeat_most_us)
 
     def _retry_later(self, execution: m.Execution, execution_id: str, now: int, decision: Decision) -> None:
         due = now + self.times.retry_after_us(execution_id, execution.attempts)

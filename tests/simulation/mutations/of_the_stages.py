@@ -12,7 +12,7 @@ from penstock_streams.accounts import model as a
 from penstock_streams.accounts.decide import Accounts
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.executions import decide as executions
-from penstock_streams.executions import leases, transitions
+from penstock_streams.executions import leases, timers, transitions
 from penstock_streams.executions import model as m
 from penstock_streams.executions.decide import Executions
 from penstock_streams.kit import Decision, Event, Rows
@@ -87,7 +87,11 @@ STAGES = {
     ),
     "same-epoch": Mutation(
         "the next attempt has the epoch of the last",
-        ((executions, "next_attempt", _same_epoch), (transitions, "next_attempt", _same_epoch)),
+        (
+            (executions, "next_attempt", _same_epoch),
+            (timers, "next_attempt", _same_epoch),
+            (transitions, "next_attempt", _same_epoch),
+        ),
     ),
     "start-twice": Mutation(
         "a repeated StartExecution starts again",

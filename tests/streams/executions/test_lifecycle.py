@@ -98,9 +98,9 @@ def test_a_claim_is_denied_with_the_reason(given_, asked, reason):
 def test_an_unclaimed_dispatch_repeats_with_back_off_and_uses_no_attempt():
     partition = executions()
     partition.send(start())
-    hints = [h for _ in range(4) for h in partition.advance(60 * SECOND_US)]
-    assert [hint.dispatch_seq for hint in hints] == list(range(2, 2 + len(hints)))
-    assert {hint.epoch for hint in hints} == {1}
+    repeated = [hint for _ in range(4) for hint in partition.advance(60 * SECOND_US)]
+    assert [hint.dispatch_seq for hint in repeated] == list(range(2, 2 + len(repeated)))
+    assert {hint.epoch for hint in repeated} == {1}
     assert only(partition.send(claim()), r.AttemptStarted).epoch == 1
     assert partition.rows[m.execution_key("e1")].attempts == 1
 
