@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from contextlib import aclosing
@@ -22,7 +21,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
 from rich.table import Table
-from stack import PENSTOCK, start, stop
+from stack import another_worker, start, stop
 
 import penstock
 from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
@@ -148,12 +147,10 @@ def main() -> None:
         site.mkdir()
         install_agents(site)
         start(Path(folder) / ".penstock")
-        second = subprocess.Popen([*PENSTOCK, "worker"], stderr=subprocess.DEVNULL)
         try:
-            Console().print(asyncio.run(measure(rounds)))
+            with another_worker():
+                Console().print(asyncio.run(measure(rounds)))
         finally:
-            second.terminate()
-            second.wait()
             stop()
 
 

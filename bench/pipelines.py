@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
-import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from stack import another_worker
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.e2e.piping import Piping, request, spec
-from tests.own_stack import PENSTOCK, own_stack
+from tests.own_stack import own_stack
 
 import penstock
 from penstock_schemas import records as r
@@ -60,23 +60,15 @@ async def measure(rounds: int, branches: int, fan_outs: int) -> tuple[list[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=20, help="at least 2")
     parser.add_argument("--branches", type=int, default=1_000)
     parser.add_argument("--fan-outs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    with own_stack():
-        more = [
-            subprocess.Popen([*PENSTOCK, "worker"], env=os.environ, stderr=subprocess.DEVNULL)
-            for _ in range(given.workers - 1)
-        ]
-        try:
-            time.sleep(8)  # until the others have joined: a rebalance is not what is measured
-            idle, wide = asyncio.run(measure(given.rounds, given.branches, given.fan_outs))
-        finally:
-            for worker in more:
-                worker.terminate()
-                worker.wait(60)
+    with own_stack(), ExitStack() as more:
+        for _ in range(given.workers - 1):
+            more.enter_context(another_worker())
+        idle, wide = asyncio.run(measure(given.rounds, given.branches, given.fan_outs))
     table = Table(
         title="Pipelines", caption=f"{given.workers} workers; {given.rounds} and {given.fan_outs} rounds"
     )

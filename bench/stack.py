@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import aclosing
+import urllib.request
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -25,6 +27,7 @@ from rich.table import Table
 
 import penstock
 from penstock_schemas.records import ProgressRecord
+from penstock_services.embedded.ports import free_ports
 
 LATENCY_RUNS = 40
 THROUGHPUT_RUNS = 200
@@ -39,6 +42,30 @@ def start(home: Path) -> float:
     elapsed = time.monotonic() - begin
     os.environ.update({k: v for k, v in dotenv_values(home / "stack.env").items() if v is not None})
     return elapsed
+
+
+@contextmanager
+def another_worker() -> Iterator[None]:
+    """A second worker on the running stack, from when all its slots are ready."""
+    (port,) = free_ports(1)
+    environment = {**os.environ, "PENSTOCK_HEALTH_PORT": str(port)}
+    worker = subprocess.Popen([*PENSTOCK, "worker"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not _answers(f"http://127.0.0.1:{port}/healthz/ready"):
+            if worker.poll() is not None:
+                raise SystemExit(f"the second worker ended with status {worker.returncode}")
+            time.sleep(0.1)
+        yield
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(url, timeout=1).status == 200)
+    except OSError:  # of which an error status is one
+        return False
 
 
 def stop() -> None:
