@@ -151,6 +151,14 @@ class LeavesChild:
         return str(subprocess.Popen(["/bin/sleep", "1000"]).pid)  # noqa: ASYNC220 (that is the fault)
 
 
+class LeavesDaemon:
+    """Returns the pid of a process it leaves running, an orphan in a session of its own."""
+
+    async def run(self, context: AgentContext) -> str:
+        shell = ["/bin/sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!"]
+        return subprocess.run(shell, capture_output=True, text=True, check=True).stdout.strip()  # noqa: ASYNC221
+
+
 class WritesFile:
     """Uses its folder and says where it is."""
 

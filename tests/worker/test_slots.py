@@ -117,9 +117,10 @@ async def test_printing_does_not_touch_the_protocol(slot):
     assert (await run_and_return(slot, start("prints"))).output == "printed"
 
 
-async def test_what_an_agent_leaves_running_ends_with_its_run(slot):
-    child = int((await run_and_return(slot, start("leaves-child"))).output)
-    await until(lambda: not exists(child), "the child ended")
+@pytest.mark.parametrize("agent", ["leaves-child", "leaves-daemon"])
+async def test_what_an_agent_leaves_running_ends_before_its_run_does(slot, agent):
+    child = int((await run_and_return(slot, start(agent))).output)
+    assert not exists(child)
 
 
 async def test_the_workspace_is_made_when_it_is_used(slot, tmp_path):

@@ -28,8 +28,8 @@ from penstock.agents import (
 from penstock.errors import AgentError, QuotaExceeded, RetryableAgentError, SandboxFailed, Unreachable
 from penstock.models import moment_of
 from penstock_consumers.worker.guard import Guard, die
+from penstock_consumers.worker.offspring import adopt_orphans, end_offspring
 from penstock_consumers.worker.sandboxing import AttemptSandbox
-from penstock_consumers.worker.sessions import kill_session
 from penstock_consumers.worker.wire import (
     Ended,
     FrameTooLong,
@@ -72,7 +72,7 @@ class Slot:
         while True:
             self._send(Ready())
             ended, trustworthy = self._run(self._guard.starts.get())
-            kill_session(os.getpid(), spare=os.getpid())  # whatever the agent left running in the background
+            end_offspring()
             self._guard.run_over()
             self._send(ended)
             if not trustworthy:
@@ -157,6 +157,7 @@ def main() -> None:
     """Take the inherited socket's number from the command line and serve."""
     if os.getsid(0) != os.getpid():
         os.setsid()
+    adopt_orphans()
     supervisor = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with tracing("agent"):
