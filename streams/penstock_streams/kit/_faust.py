@@ -143,6 +143,7 @@ class Membership:
             broker_rebalance_timeout=30.0,
             broker_max_poll_interval=POLLED_WITHIN_S,
             store="memory://",
+            datadir=str(settings.data_dir / "faust"),  # it makes empty folders there
             stream_recovery_delay=0.0,
             stream_wait_empty=False,
             recovery_consistency_check=False,
