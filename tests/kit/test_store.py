@@ -61,3 +61,9 @@ def test_a_folder_another_process_holds_is_named_with_what_to_do(tmp_path: Path)
     with pytest.raises(StoreUnusable, match="PENSTOCK_STREAMS_DATA_DIR"):
         RocksStore(tmp_path / "0")
     held.close()
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreUnusable, match="file/rocks cannot be made.*PENSTOCK_STREAMS_DATA_DIR"):
+        RocksStore(tmp_path / "file" / "rocks" / "0")

@@ -19,6 +19,7 @@ from penstock.settings import KafkaSettings
 from penstock_streams.kit.api import Stage
 from penstock_streams.kit.errors import MembershipLost, UnsupportedFaust
 from penstock_streams.kit.settings import StreamsSettings
+from penstock_streams.kit.store import made
 
 TESTED = {"faust-streaming": (faust, "0.15.3"), "aiokafka": (aiokafka, "0.14.0")}
 MARKER_WAIT = "BACKOFF_OVERRIDE"
@@ -143,7 +144,7 @@ class Membership:
             broker_rebalance_timeout=30.0,
             broker_max_poll_interval=POLLED_WITHIN_S,
             store="memory://",
-            datadir=str(settings.data_dir / "faust"),  # it makes empty folders there
+            datadir=str(made(settings.data_dir / "faust")),  # it makes empty folders there
             stream_recovery_delay=0.0,
             stream_wait_empty=False,
             recovery_consistency_check=False,

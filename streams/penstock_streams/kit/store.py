@@ -81,6 +81,22 @@ class MemoryStore:
         self.clear()
 
 
+def made(folder: Path) -> Path:
+    """The folder, made with those above it.
+
+    Raises:
+        StoreUnusable: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreUnusable(
+            f"folder {folder} cannot be made: {exc}; set PENSTOCK_STREAMS_DATA_DIR to a folder that this "
+            "process may write"
+        ) from exc
+    return folder
+
+
 _MARK_KEY = b"\x00mark"
 _decode_mark = msgspec.msgpack.Decoder(Mark).decode
 
@@ -93,7 +109,7 @@ class RocksStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        made(folder.parent)
         self._db = self._open()
 
     def _open(self) -> Rdict:
