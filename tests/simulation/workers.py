@@ -230,6 +230,7 @@ class WorkerProcess(Process):
             epoch=key.epoch,
             claim_id=claim_id,
             worker_id=self.id,
+            dispatch_seq=dispatch.dispatch_seq,
         )
         waiting = self._waiting[key] = Box()
         self._first_sent_s.setdefault(key, self.boottime_s())
