@@ -108,6 +108,7 @@ class Loader:
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
+            fetch_min_bytes=64 << 10,
             fetch_max_bytes=16 << 20,
             session_timeout_ms=6_000,  # how long a killed loader keeps its partitions
             heartbeat_interval_ms=2_000,
