@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint up down status bench faults faults-full lock clean
+.PHONY: help setup demo test lint up down status docs bench faults faults-full lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -26,6 +26,9 @@ down: .venv/.ready ## Stop it
 
 status: .venv/.ready ## What runs, where, how big, how far behind
 	@.venv/bin/penstock status
+
+docs: .venv/.ready ## Build the documentation as a site, in site/; a broken link is an error
+	@scripts/docs
 
 bench: .venv/.ready ## Measure, and print a table of medians
 	@scripts/bench
