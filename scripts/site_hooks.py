@@ -1,7 +1,7 @@
-"""What the documentation's site has besides `docs/`: the README as its start, and the files that pages link to.
+"""What the documentation's site has besides `docs/`: the README as its start, and files that pages link to.
 
-Pages link as they do in the repository, so that the same link works there and on the site. Here a link that leads out
-of `docs/` becomes one to a page made of that file. One to nothing leads to no page, which `--strict` does not accept.
+Pages link as they do in the repository, so that the same link works there and on the site. Here a link that leads
+out of `docs/` becomes one to a page made of that file. One to nothing leads to no page, which `--strict` refuses.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         path = posixpath.relpath(_site_path(target), posixpath.dirname(site_path) or ".")
         return f"]({path}{match[2] or ''})"
 
-    return "".join(
-        line if code else LINK.sub(rewritten, line) for code, line in _lines(markdown)
-    )
+    return "".join(line if code else LINK.sub(rewritten, line) for code, line in _lines(markdown))
 
 
 def _spread(entry: object) -> object:
@@ -115,4 +113,7 @@ def _source_page(target: str) -> str:
 def _list_of_decisions() -> str:
     titles = {page.name: page.read_text().splitlines()[0] for page in sorted((DOCS / "decisions").glob("0*.md"))}
     entries = [f"- [{title.removeprefix('# ')}]({name})" for name, title in titles.items()]
-    return "# Decisions\n\nWhat was chosen, what was rejected, and the measurement that decided it.\n\n" + "\n".join(entries)
+    return (
+        "# Decisions\n\nWhat was chosen, what was rejected, and the measurement that decided it.\n\n"
+        + "\n".join(entries)
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -58,9 +57,3 @@ def completed(stack: Stack, execution_id: str) -> dict[str, object] | None:
     shown = stack.penstock("get", execution_id, "--json")
     state = stack.json("get", execution_id) if shown.returncode == 0 else {}
     return state if state.get("status") == "completed" else None
-
-
-def test_the_sdk_without_asyncio_prints_the_result(stack: Stack) -> None:
-    (code,) = re.findall(r"<!-- example: sync -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", code], env=stack.env, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "from a service without asyncio\n"), done.stderr
