@@ -20,7 +20,7 @@ NAMED = ("nowhere.md", "#no-such-heading", "no_such_file.py", "no-such-reference
 
 def build(site: Path, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [str(ROOT / "scripts" / "docs"), "--site-dir", str(site), "--config-file", str(root / "mkdocs.yml")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=110)
 
 
 @pytest.fixture(scope="module")
