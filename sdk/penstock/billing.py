@@ -14,6 +14,8 @@ from penstock.statements import AdjustedMonth, Bill, BillLine, Quarantined, Spen
 
 DIMENSIONS = {"model": "model", "user": "user_id", "agent": "agent_type"}
 """What a statement is broken down by, and the ledger's column of it. One entry more is one section more."""
+ORIGINS = {"pipeline": "pipeline_id", "conversation": "conversation_id"}
+"""Likewise, for what only some lines have and there may be very many of."""
 TOTAL = "total"
 """The section of the sums besides those of the dimensions."""
 SUMS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_nanousd")
@@ -44,7 +46,9 @@ class Billing:
         whole_month = "formatDateTime(occurred_at, '%Y-%m') = {period:String}"
         of_period = "period = {period:String}"
         scope = _scope(wanted.tenant, wanted.user, of_period, of_period, whole_month, {"period": wanted.month})
-        closed, sections = await asyncio.gather(self._closed_at(wanted.month), self._sections(scope))
+        closed, sections = await asyncio.gather(
+            self._closed_at(wanted.month), self._sections(scope, wanted.dearest)
+        )
         return Bill(
             **sections, tenant_id=wanted.tenant, user_id=wanted.user, period=wanted.month, closed_at=closed
         )
@@ -56,22 +60,26 @@ class Billing:
             for name, than in (("start_us", ">="), ("end_us", "<"))
         )
         moments = {"start_us": _us(wanted.start), "end_us": _us(wanted.end)}
-        sections = await self._sections(_scope(wanted.tenant, wanted.user, within, within, within, moments))
+        scope = _scope(wanted.tenant, wanted.user, within, within, within, moments)
+        sections = await self._sections(scope, wanted.dearest)
         return SpendSummary(
             **sections, tenant_id=wanted.tenant, user_id=wanted.user, start=wanted.start, end=wanted.end
         )
 
-    async def _sections(self, scope: Scope) -> dict[str, Any]:
-        queries = (_charged(scope), _marked(scope), _wasted(scope), _quarantined(scope), _unresolved(scope))
+    async def _sections(self, scope: Scope, dearest: int | None) -> dict[str, Any]:
+        queries = (_marked(scope), _wasted(scope), _quarantined(scope), _unresolved(scope))
         charged, marked, (wasted,), quarantined, (unresolved,) = await asyncio.gather(
-            *(self._reading.rows(query, scope.parameters) for query in queries)
+            self._charged(scope, dearest), *(self._reading.rows(query, scope.parameters) for query in queries)
         )
-        lines_of: dict[str, list[Row]] = {section: [] for section in (TOTAL, *DIMENSIONS)}
+        lines_of: dict[str, list[Row]] = {section: [] for section in (TOTAL, *DIMENSIONS, *ORIGINS)}
         for row in charged:
             lines_of[row["section"]].append(row)
         return {
             "total": Spend.model_validate(lines_of[TOTAL][0] if lines_of[TOTAL] else {}),
-            "by": {name: _dearest_first(lines_of[name]) for name in DIMENSIONS},
+            "by": {name: _dearest_first(lines_of[name]) for name in (*DIMENSIONS, *ORIGINS)},
+            "more": {
+                name: lines_of[name][0]["lines"] - len(lines_of[name]) if lines_of[name] else 0 for name in ORIGINS
+            },
             "wasted": Wasted(
                 tokens=wasted["tokens"] + sum(row["wasted_tokens"] for row in marked),
                 cost_nanousd=wasted["cost_nanousd"] + sum(row["wasted_nanousd"] for row in marked),
@@ -80,6 +88,12 @@ class Billing:
             "quarantined": tuple(Quarantined.model_validate(row) for row in quarantined),
             "unresolved": Unresolved.model_validate(unresolved),
         }
+
+    async def _charged(self, scope: Scope, dearest: int | None) -> list[Row]:
+        """The sums; where no line has an origin, ClickHouse is spared to sort all lines by it."""
+        (present,) = await self._reading.rows(_present(scope), scope.parameters)
+        origins = {name: column for name, column in ORIGINS.items() if present[name]}
+        return await self._reading.rows(_charged(scope, origins, dearest), scope.parameters)
 
     async def _closed_at(self, month: str) -> datetime | None:
         query = "SELECT minOrNull(closed_at) AS closed_at FROM v_periods WHERE period >= {period:String}"
@@ -100,17 +114,31 @@ def _scope(
     )
 
 
-def _charged(scope: Scope) -> str:
-    """All sums, for each section, in one pass over the ledger."""
-    columns = DIMENSIONS.values()
-    section = "".join(f"grouping({column}) = 0, '{name}', " for name, column in DIMENSIONS.items())
+def _present(scope: Scope) -> str:
+    """Which origins any line has; reads next to nothing, however many lines there are."""
+    found = "(SELECT count() FROM (SELECT 1 FROM ledger WHERE {} AND {} IS NOT NULL LIMIT 1)) AS {}"
+    return "SELECT " + ", ".join(found.format(scope.charged, column, name) for name, column in ORIGINS.items())
+
+
+def _charged(scope: Scope, origins: Mapping[str, str], dearest: int | None) -> str:
+    """All sums, for each section, in one pass over the ledger; of `origins` at most `dearest` each, and how many
+    there are."""
+    sections = {**DIMENSIONS, **origins}
+    columns = sections.values()
+    section = "".join(f"grouping({column}) = 0, '{name}', " for name, column in sections.items())
     value = "".join(f"grouping({column}) = 0, toNullable(toString({column})), " for column in columns)
     sums = ", ".join(f"sum(l.{column}) AS {column}" for column in SUMS)
+    place = "row_number() OVER (PARTITION BY section ORDER BY s.cost_nanousd DESC, name)"
     return f"""
-        SELECT multiIf({section} '{TOTAL}') AS section, multiIf({value} NULL) AS name,
-            countIf(record_type = 'UsageCharged') AS calls, {sums}
-        FROM ledger AS l FINAL WHERE {scope.charged}
-        GROUP BY GROUPING SETS ((), {", ".join(f"({column})" for column in columns)})
+        SELECT s.*, count() OVER (PARTITION BY section) AS lines, {place} AS place
+        FROM (
+            SELECT multiIf({section} '{TOTAL}') AS section, multiIf({value} NULL) AS name,
+                countIf(record_type = 'UsageCharged') AS calls, {sums}
+            FROM ledger AS l FINAL WHERE {scope.charged}
+            GROUP BY GROUPING SETS ((), {", ".join(f"({column})" for column in columns)})
+        ) AS s
+        WHERE section NOT IN {tuple(ORIGINS)} OR name IS NOT NULL
+        {"" if dearest is None else f"QUALIFY section NOT IN {tuple(ORIGINS)} OR place <= {dearest}"}
     """
 
 
