@@ -17,7 +17,8 @@ from pathlib import Path
 from penstock.agents.commands import Outcome
 from penstock.errors import SandboxError, SandboxUnavailable
 from penstock_services.sandbox import probes
-from penstock_services.sandbox.host import require_host
+from penstock_services.sandbox.host import found_network_tools, require_host
+from penstock_services.sandbox.network_canaries import try_change, try_reach
 from penstock_services.sandbox.policies import Policies, Policy
 from penstock_services.sandbox.runtime import Runtime
 from penstock_services.sandbox.sandbox import Sandbox
@@ -77,12 +78,14 @@ async def try_tier(settings: SandboxSettings, policies: Policies, tier: str) -> 
         SandboxUnavailable: what all of them need is missing.
     """
     require_host()
-    policy = policies.of(tier)
+    policy, networked = replace(policies.of(tier), network=False), policies.networked(tier)
     uid = claimed_uid(settings.folder / "users", settings.first_uid)
     workspaces = Workspaces(settings.folder / "workspaces")
     # A tenant of its own: two workers that start at once must not share a volume's quota.
     tenant = f"{CANARY_TENANT}-{os.getpid()}-{secrets.token_hex(4)}"
     runtime = Runtime(settings.folder / "runtime", policies.runtime)
+    if networked:
+        found_network_tools()
     small = replace(policy, quota_bytes=probes.CANARY_QUOTA_BYTES)
     sandbox_of = Sandbox(
         policy, Path("/"), uid, runtime=runtime
@@ -90,7 +93,7 @@ async def try_tier(settings: SandboxSettings, policies: Policies, tier: str) -> 
     workspace = await asyncio.to_thread(workspaces.create, tenant, tier, quota_bytes=small.quota_bytes, uid=uid)
     try:
         place = Place(policy, workspace, sandbox_of.within(workspace.path))
-        return [await _find(canary, place) for canary in CANARIES]
+        return [await _find(canary, place) for canary in (*(NETWORK_CANARIES if networked else ()), *CANARIES)]
     finally:
         await asyncio.to_thread(workspaces.remove, tenant, tier)
 
@@ -178,6 +181,14 @@ async def _disk(place: Place) -> str:
     return _unless(outcome, "quota_exceeded")
 
 
+async def _reach(place: Place) -> str:
+    return await try_reach(place.with_policy(network=True))
+
+
+async def _change(place: Place) -> str:
+    return await try_change(place.with_policy(network=True))
+
+
 async def _environment(place: Place) -> str:
     name, value = f"PENSTOCK_CANARY_{secrets.token_hex(4)}", secrets.token_hex(16)
     os.environ[name] = value
@@ -188,6 +199,11 @@ async def _environment(place: Place) -> str:
     return "the worker's environment was seen" if value.encode() in outcome.output else ""
 
 
+NETWORK_CANARIES = (
+    Canary("network: reach", "nftables in its namespace", "this host's servers, private ranges, metadata", _reach),
+    Canary("network: rules", "no right in its namespace", "to change interface, address, route", _change),
+)
+"""Besides the others, where the operator's policies allow a network."""
 CANARIES = (
     Canary("files, network, kernel", "namespaces, seccomp", "a program of attempts from inside", _inside),
     Canary("environment", "scrubbed before exec", "planted a secret, read /proc/*/environ", _environment),

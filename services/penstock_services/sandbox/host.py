@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from penstock.errors import SandboxUnavailable
 from penstock_services.sandbox.cgroups import prepared_hierarchy
@@ -55,6 +56,43 @@ def found_bwrap() -> str:
         wanted = ".".join(map(str, OLDEST_BWRAP))
         raise SandboxUnavailable(f"{path} is {said.strip() or 'of no known version'}; {wanted} or newer is needed")
     return path
+
+
+class NetworkTools(NamedTuple):
+    """Paths of what a sandbox with a network needs besides."""
+
+    pasta: str
+    nft: str
+    nsenter: str
+
+
+NETWORK_PACKAGES = {"pasta": "passt", "nft": "nftables", "nsenter": "util-linux"}
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Where nft is, also for a worker whose PATH has no such folder."""
+
+
+@cache
+def found_network_tools() -> NetworkTools:
+    """What gives a sandbox a network.
+
+    Raises:
+        SandboxUnavailable: names the tool that is missing and its package.
+    """
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), SBIN))
+    found = {tool: shutil.which(tool, path=path) for tool in NETWORK_PACKAGES}
+    missing = [tool for tool, at in found.items() if at is None]
+    if missing:
+        packages = " ".join(NETWORK_PACKAGES[tool] for tool in missing)
+        raise SandboxUnavailable(
+            f"network in a sandbox (network, allow_network) needs {', '.join(missing)}, which this host does not "
+            f"have: apt-get install {packages}, or take the option away"
+        )
+    if not Path("/dev/net").is_dir():
+        raise SandboxUnavailable(
+            "network in a sandbox (network, allow_network) needs /dev/net/tun, which this host does not have: "
+            "modprobe tun, or give the container the device; or take the option away"
+        )
+    return NetworkTools(*(str(at) for at in found.values()))
 
 
 def require_host() -> None:

@@ -45,6 +45,11 @@ class Policy:
     left_out: frozenset[str]
     """Commands that are not in the runtime."""
     network: bool
+    """To the outside, under the rules of `firewall`."""
+    network_hosts: tuple[str, ...] = ()
+    """Names, addresses and networks; where there are any, nothing else is reached."""
+    network_resolvers: tuple[str, ...] = ()
+    """Addresses of name servers; by default the host's public ones, and none where `network_hosts` are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,16 @@ class Policies(Mapping[str, Policy]):
             policy,
             timeout_s=options.timeout_s or policy.timeout_s,
             network=policy.network or options.allow_network,
+            network_hosts=options.network_hosts or policy.network_hosts,
+            network_resolvers=options.network_resolvers or policy.network_resolvers,
             readable=(*policy.readable, *options.extra_read_paths),
             writable=(*policy.writable, *options.extra_write_paths),
         )
+
+    def networked(self, tier: str) -> Policy | None:
+        """A policy of the tier with a network; None where the operator allows that to nobody."""
+        tenants = (self.of(tier, tenant_id) for tenant_id in (None, *self._options))
+        return next((policy for policy in tenants if policy.network), None)
 
 
 def load_policies(path: Path | None = None) -> Policies:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from ipaddress import ip_address, ip_network
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -24,6 +26,24 @@ def _shown(path: str) -> str:
     return path
 
 
+def _host(text: str) -> str:
+    if "/" in text or ":" in text or text.replace(".", "").isdigit():
+        ip_network(text)  # its error says what is wrong
+    elif not _HOST_NAME.fullmatch(text):
+        raise ValueError("must be a host's name, an address, or a network such as 203.0.113.0/24, without a port")
+    return text
+
+
+def _resolver(text: str) -> str:
+    address = ip_address(text)
+    if address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local:
+        raise ValueError("must be the address of a name server that is not the host itself or on its own link")
+    return text
+
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+Host = Annotated[str, AfterValidator(_host)]
+Resolver = Annotated[str, AfterValidator(_resolver)]
 ShownPath = Annotated[str, AfterValidator(_shown)]
 TimeoutS = Annotated[float, Field(gt=0, le=86_400)]
 Command = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
@@ -44,6 +64,8 @@ class TierPart(_Part):
     writable: tuple[ShownPath, ...] | None = None
     left_out: tuple[Command, ...] | None = None
     network: bool | None = None
+    network_hosts: tuple[Host, ...] | None = None
+    network_resolvers: tuple[Resolver, ...] | None = None
 
 
 class RuntimePart(_Part):
@@ -58,6 +80,8 @@ class TenantOptions(_Part):
 
     timeout_s: TimeoutS | None = None
     allow_network: bool = False
+    network_hosts: tuple[Host, ...] = ()
+    network_resolvers: tuple[Resolver, ...] = ()
     extra_read_paths: tuple[ShownPath, ...] = ()
     extra_write_paths: tuple[ShownPath, ...] = ()
 

@@ -107,3 +107,60 @@ print(f"{len(children) + 1} processes at once")
 sys.exit(len(children) + 1 != limit)
 """
 """Exits 0 where exactly that many run at once, itself included."""
+
+REFUSED = r"""
+import errno, ipaddress, socket, sys
+port, got = int(sys.argv[1]), []
+for text in sys.argv[2:]:
+    if got:
+        break
+    address = ipaddress.ip_address(text)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    kinds = [socket.SOCK_DGRAM] + [socket.SOCK_STREAM] * (address.version == 4)
+    for kind in kinds:
+        with socket.socket(family, kind) as s:
+            s.settimeout(2)
+            try:
+                s.connect((text, port))
+                s.send(b"x")
+                s.recv(1)
+                got.append(f"reached {text}")
+            except OSError as error:
+                expected = {errno.EPERM, errno.EHOSTUNREACH, errno.EACCES}
+                if address.version == 6:
+                    expected.add(errno.ENETUNREACH)  # a host without IPv6
+                if address.is_loopback:
+                    expected = {errno.ECONNREFUSED}  # its own
+                if error.errno not in expected:
+                    got.append(f"{text} was not refused: {error}")
+if got:
+    print("; ".join(got))
+"""
+"""Prints the first that answered or was not refused at once. Arguments: a port and addresses."""
+
+CHANGED = r"""
+import fcntl, socket, struct
+probe, got = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), []
+if "net0:" not in open("/proc/self/net/dev").read():
+    got.append("there is no interface")
+requests = {
+    "gave itself an address": (0x8916, struct.pack("16sHH4s8x", b"net0", 2, 0, bytes((10, 0, 2, 9)))),
+    "took the interface down": (0x8914, struct.pack("16sh14x", b"net0", 0)),
+    "took a route away": (0x890C, bytes(120)),
+}
+for what, (number, request) in requests.items():
+    try:
+        fcntl.ioctl(probe, number, request)
+        got.append(what)
+    except PermissionError:
+        pass
+for family in (16, 17):
+    try:
+        socket.socket(family, 3, 0)
+        got.append(f"made a socket of family {family}")
+    except OSError:
+        pass
+if got:
+    print("; ".join(got))
+"""
+"""Prints what of the network it could change."""

@@ -121,10 +121,13 @@ class Runtime:
                 shutil.copyfile(file, target)
                 target.chmod(0o644)
             (into / "passwd").write_text(PASSWD)
+            if policy.network:  # each command's own are put over them
+                for name in ("hosts", "resolv.conf"):
+                    (into / name).touch()
             if Path("/etc") in wanted:
                 (into / "group").write_text(f"root:x:0:\n{USER}:x:{UID}:\n")
 
-        return self._kept(repr(("etc", described, PASSWD)), write)
+        return self._kept(repr(("etc", described, PASSWD, policy.network)), write)
 
     def _kept(self, described: str, write: object) -> Path:
         assert callable(write)

@@ -11,13 +11,14 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from penstock.agents.commands import OUTPUT_BYTES, Outcome, Receipt
-from penstock.errors import InvalidInput, SandboxFailed, SandboxUnavailable
+from penstock.errors import InvalidInput, SandboxFailed
 from penstock_services.sandbox import command_line, seccomp
 from penstock_services.sandbox.capture import Capture
 from penstock_services.sandbox.cgroups import Hierarchy, prepared_hierarchy
 from penstock_services.sandbox.disk import is_full, volume_bytes
 from penstock_services.sandbox.groups import Group
-from penstock_services.sandbox.host import check_user_namespaces, found_bwrap
+from penstock_services.sandbox.host import check_user_namespaces, found_bwrap, found_network_tools
+from penstock_services.sandbox.network import CommandNetwork, network_of
 from penstock_services.sandbox.owners import this_process
 from penstock_services.sandbox.policies import Policy
 from penstock_services.sandbox.processes import memory_file, until_ended
@@ -60,11 +61,7 @@ class Sandbox:
         check_user_namespaces()
         self._bwrap = found_bwrap()
         if policy.network:
-            raise SandboxUnavailable(
-                "network in a sandbox (network, allow_network) needs user-mode networking by pasta (apt-get "
-                "install passt) "
-                "with rules the sandbox cannot change, which this version does not set up: take the option away"
-            )
+            found_network_tools()
         self._hierarchy = hierarchy or prepared_hierarchy()
 
     def under(self, policy: Policy) -> Sandbox:
@@ -107,12 +104,21 @@ class Sandbox:
             processes=self._policy.processes + command_line.OWN_PROCESSES,
         )
         try:
-            return await self._run_in(group, argv, stdin, limit_s, output_bytes)
+            if not self._policy.network:
+                return await self._run_in(group, argv, stdin, limit_s, output_bytes, None)
+            async with network_of(self._policy, self._hierarchy, self._uid) as network:
+                return await self._run_in(group, argv, stdin, limit_s, output_bytes, network)
         finally:
             await asyncio.to_thread(group.remove)
 
     async def _run_in(
-        self, group: Group, argv: Sequence[str], stdin: bytes | None, limit_s: float, output_bytes: int
+        self,
+        group: Group,
+        argv: Sequence[str],
+        stdin: bytes | None,
+        limit_s: float,
+        output_bytes: int,
+        network: CommandNetwork | None,
     ) -> Outcome:
         started_s, before_bytes = time.monotonic(), volume_bytes(self.workspace)
         with ExitStack() as ours:
@@ -124,7 +130,7 @@ class Sandbox:
                 status_fd, their_status_fd = os.pipe2(os.O_CLOEXEC)
                 theirs.callback(os.close, their_status_fd)
                 ours.callback(os.close, status_fd)
-                process = self._start(group, argv, stdin, their_output_fd, their_status_fd, theirs)
+                process = self._start(group, argv, stdin, their_output_fd, their_status_fd, theirs, network)
             try:
                 ended = await until_ended(process, group, limit_s)
             finally:
@@ -161,18 +167,24 @@ class Sandbox:
         output_fd: int,
         status_fd: int,
         theirs: ExitStack,
+        network: CommandNetwork | None,
     ) -> subprocess.Popen[bytes]:
         seccomp_fds = [memory_file(program, theirs) for program in seccomp.programs()]
         shown = self._runtime.shown(self._policy)
-        options = command_line.bwrap_options(self._policy, str(self.workspace), shown, seccomp_fds, status_fd)
+        files = {inside: memory_file(text, theirs) for inside, text in network.files.items()} if network else {}
+        options = command_line.bwrap_options(
+            self._policy, str(self.workspace), shown, seccomp_fds, status_fd, files
+        )
         options_fd = memory_file("\0".join(options).encode() + b"\0", theirs)
         try:
             return subprocess.Popen(
-                command_line.launch(group.entrances, self._uid, self._bwrap, options_fd, argv),
+                command_line.launch(
+                    group.entrances, self._uid, self._bwrap, options_fd, argv, network.entering if network else ()
+                ),
                 stdin=subprocess.DEVNULL if stdin is None else memory_file(stdin, theirs),
                 stdout=output_fd,
                 stderr=output_fd,
-                pass_fds=(options_fd, *seccomp_fds, status_fd),
+                pass_fds=(options_fd, *seccomp_fds, *files.values(), status_fd),
                 env=command_line.environment(),
                 cwd="/",
             )

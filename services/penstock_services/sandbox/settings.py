@@ -24,5 +24,6 @@ class SandboxSettings(Settings):
     projects_url: str | None = None
     """Where projects are, as `<url>/<tenant>/<project_id>/`: a folder, or any fsspec URL whose package is
     installed."""
-    first_uid: Annotated[int, Field(ge=1_000, lt=2**31 - 70_000)] = 2_000_000_000
-    """Users of sandboxes are numbered from here, one a slot; no account may be among the next 65,536."""
+    first_uid: Annotated[int, Field(ge=1_000, lt=2**31 - 140_000)] = 2_000_000_000
+    """Users of sandboxes are numbered from here, one a slot, and those of their networks 65,536 further; no
+    account may be among the next 131,072."""

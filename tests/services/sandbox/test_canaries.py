@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from penstock.errors import SandboxUnavailable
-from penstock_services.sandbox import command_line, load_policies, seccomp
+from penstock_services.sandbox import command_line, host, load_policies, network, seccomp
 from penstock_services.sandbox.canaries import check_tiers, try_tier
 from penstock_services.sandbox.settings import SandboxSettings
+from tests.fixtures.outside import Outside
 from tests.fixtures.sandbox import missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -88,3 +89,38 @@ async def test_the_command_line_prints_the_table_and_fails_where_a_limit_does_no
     status, out, _ = await verify(PATH="/nowhere")
     assert status == 1
     assert "bubblewrap is not installed" in json.loads(out)[0]["seen"]
+
+
+@pytest.fixture
+def networked(tmp_path):
+    """The operator's policies, of which one tenant may have a network."""
+    (tmp_path / "policies.toml").write_text("[tenants.acme]\nallow_network = true\n")
+    return load_policies(tmp_path / "policies.toml")
+
+
+@pytest.fixture
+def outside(tmp_path):
+    with Outside(tmp_path) as made:
+        yield made
+
+
+def test_where_a_tenant_may_have_a_network_its_limits_are_tried_too(settings, networked, outside):
+    findings = outside.on_host(lambda: asyncio.run(try_tier(settings, networked, "enterprise")))
+    assert {finding.limit for finding in findings} >= {"network: reach", "network: rules", "memory"}
+    assert [finding.seen for finding in findings if not finding.held] == []
+    assert networked.networked("pro") is None
+
+
+def test_rules_that_were_taken_away_keep_a_worker_from_starting(settings, networked, outside, monkeypatch):
+    monkeypatch.setattr(network, "ruleset", lambda reach: "")
+    with pytest.raises(SandboxUnavailable, match="enterprise cannot be served here: network: reach does not hold"):
+        outside.on_host(lambda: asyncio.run(check_tiers(settings, networked, ["enterprise"])))
+
+
+async def test_a_missing_tool_keeps_a_worker_from_starting(settings, networked, monkeypatch):
+    monkeypatch.setattr(host, "NETWORK_PACKAGES", {"pasta-of-nobody": "passt"})
+    host.found_network_tools.cache_clear()
+    with pytest.raises(SandboxUnavailable, match="enterprise cannot be served here: .*pasta-of-nobody"):
+        await check_tiers(settings, networked, ["enterprise"])
+    monkeypatch.undo()
+    host.found_network_tools.cache_clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.errors import InvalidInput, SandboxFailed, SandboxUnavailable
+from penstock.errors import InvalidInput, SandboxFailed
 from penstock_services.sandbox import Sandbox, command_line, seccomp
 from penstock_services.sandbox.cgroups import prepared_hierarchy
 from penstock_services.sandbox.owners import this_process
@@ -183,12 +183,10 @@ async def test_a_workspace_in_a_closed_folder_is_refused_by_bubblewrap_not_opene
         await sandbox.run(["true"])
 
 
-def test_root_and_network_are_refused(sandbox_world):
+def test_root_is_refused(sandbox_world):
     free, workspace = sandbox_world.policies["free"], sandbox_world.workspace()
     with pytest.raises(InvalidInput, match="user 0"):
         Sandbox(free, workspace.path, 0)
-    with pytest.raises(SandboxUnavailable, match="allow_network.*pasta"):
-        Sandbox(replace(free, network=True), workspace.path, sandbox_world.uid)
 
 
 async def test_enterprise_sees_etc_without_secrets(sandbox_world):

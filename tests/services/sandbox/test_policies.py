@@ -92,6 +92,17 @@ def test_options_are_one_tenants_and_of_the_tier_enterprise(tmp_path):
     assert policies.of("pro", "acme") == policies["pro"]
 
 
+def test_a_network_is_one_tenants_of_the_tier_enterprise_with_its_hosts(tmp_path):
+    text = '[tenants.acme]\nallow_network = true\nnetwork_hosts = ["pypi.org", "203.0.113.0/24", "2001:db8::1"]\n'
+    policies = load_policies(written(tmp_path, text))
+    acme = policies.of("enterprise", "acme")
+    assert (acme.network, acme.network_hosts) == (True, ("pypi.org", "203.0.113.0/24", "2001:db8::1"))
+    assert not policies.of("enterprise", "other").network
+    assert not policies.of("pro", "acme").network
+    assert policies.networked("enterprise") == acme
+    assert policies.networked("pro") is policies.networked("free") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -106,6 +117,11 @@ def test_options_are_one_tenants_and_of_the_tier_enterprise(tmp_path):
         '[tenants.acme]\nextra_read_paths = ["/proc/1"]',
         '[tenants.acme]\nextra_write_paths = ["/sys"]',
         '[tenants."a/b"]\ntimeout_s = 5',
+        '[tenants.acme]\nnetwork_hosts = ["https://pypi.org"]',
+        '[tenants.acme]\nnetwork_hosts = ["pypi.org:443"]',
+        '[tenants.acme]\nnetwork_hosts = ["10.0.0.1/8"]',
+        '[tenants.acme]\nnetwork_resolvers = ["127.0.0.53"]',
+        '[tenants.acme]\nnetwork_resolvers = ["dns.example"]',
         "not toml",
     ],
 )
