@@ -35,7 +35,7 @@ MEMORY_BYTES = 256 * 1024 * 1024
 """Of pasta; what it holds for its connections is bounded by its own tables."""
 PROCESSES = 8
 READY_LIMIT_S = 20.0
-"""pasta takes some 20 ms; a host too busy for this long cannot run a command either."""
+"""Far above what was seen (0.2 s); a host too busy for this long cannot run a command either."""
 READY = b"ready\n"
 _HOLDER = "echo ready; exec cat"
 _LAUNCHER = (
