@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from penstock.errors import ContractError, KafkaUnreachable
+from penstock.errors import ContractError, InvalidInput, KafkaUnreachable
 from penstock.permissions import MISSING_RIGHTS, not_permitted
 from penstock.settings import KafkaSettings
 from penstock_schemas.topics import Topic
@@ -24,17 +24,23 @@ _LEADERS_WITHIN_S = 30.0
 
 
 async def apply_topics(
-    settings: KafkaSettings, topics: Iterable[Topic], partitions: int | None = None
+    settings: KafkaSettings,
+    topics: Iterable[Topic],
+    partitions: int | None = None,
+    *,
+    replication: int | None = None,
 ) -> list[str]:
     """Create the topics that do not exist yet; idempotent, also against another process doing the same.
 
     Args:
         partitions: the same count for every topic; None takes each topic's declared count.
+        replication: brokers that hold each new topic; None takes three, or all where there are fewer now.
 
     Returns:
         The names of the topics this call created, once every one of `topics` has leaders for all its partitions.
 
     Raises:
+        InvalidInput: `replication` is more than there are brokers now. Nothing was created.
         ContractError: a topic exists with another partition count. Records are routed by key hash modulo the
             count: under a changed one, what is already there would be in the wrong place. Nothing was created.
         KafkaUnreachable: no broker answered, or partitions have no leaders after 30 s.
@@ -44,7 +50,7 @@ async def apply_topics(
     async with kafka_admin(settings) as admin:
         existing = await _partition_counts(admin, list(wanted))
         _refuse_changed_counts(wanted, existing)
-        replicas = min(_MOST_REPLICAS, len((await admin.describe_cluster())["brokers"]))
+        replicas = _replicas(replication, len((await admin.describe_cluster())["brokers"]))
         missing = [
             NewTopic(name, count, replicas, topic_configs=_topic_settings(retention_s[name]))
             for name, count in wanted.items()
@@ -76,6 +82,17 @@ async def kafka_admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminCli
         ) from exc
     finally:
         await admin.close()
+
+
+def _replicas(wanted: int | None, brokers: int) -> int:
+    if wanted is None:
+        return min(_MOST_REPLICAS, brokers)
+    if wanted > brokers:
+        raise InvalidInput(
+            f"PENSTOCK_REPLICATION {wanted}: only {brokers} brokers can be reached now, and a topic "
+            "keeps the copies that it is made with. Start the others, or ask for fewer"
+        )
+    return wanted
 
 
 def _topic_settings(retention_s: int) -> dict[str, str]:

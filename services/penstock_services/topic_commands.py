@@ -24,6 +24,8 @@ class TopicSettings(Settings):
 
     partitions: Annotated[int, Field(ge=1)] | None = None
     """The same count for every topic; unset, each topic's declared one. It never changes under data."""
+    replication: Annotated[int, Field(ge=1)] | None = None
+    """Brokers that hold each new topic; unset, three, or all where there are fewer. Topics keep what they have."""
     queues: Annotated[str, NoDecode] = declared.DEFAULT_QUEUE
     """Worker queues, comma-separated."""
 
@@ -43,7 +45,9 @@ def register(app: typer.Typer) -> None:
 def apply() -> None:
     """Create the topics that do not exist yet; refuse a cluster that has them with other partition counts."""
     settings = TopicSettings()
-    created = asyncio.run(apply_topics(KafkaSettings(), settings.topics(), settings.partitions))
+    created = asyncio.run(
+        apply_topics(KafkaSettings(), settings.topics(), settings.partitions, replication=settings.replication)
+    )
     for name in created:
         print(f"created {name}")
     print(f"{len(settings.topics())} topics exist, {len(created)} of them new")

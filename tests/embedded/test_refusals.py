@@ -76,7 +76,7 @@ def test_a_folder_in_use_is_refused_with_the_pid(folder: StateFolder) -> None:
 def test_a_taken_port_is_named_with_its_option(folder: StateFolder, taken_port: int, use: str) -> None:
     with pytest.raises(PortTaken, match=f"{taken_port} for {use} .*--{use}-port"):
         prepare_and_release(folder, ports={use: taken_port})
-    assert not folder.kafka.exists()
+    assert not folder.broker("kafka").exists()
     assert folder.layout() is None
 
 
@@ -139,7 +139,7 @@ def test_a_file_in_the_folders_place_is_named(folder: StateFolder) -> None:
 
 
 def test_data_without_its_layout_is_damaged_and_can_be_purged(folder: StateFolder) -> None:
-    folder.kafka.mkdir(parents=True)
+    folder.broker("kafka").mkdir(parents=True)
     folder.lock_file.touch()
     with pytest.raises(DataFolderDamaged, match="--purge"):
         prepare_and_release(folder)
@@ -148,15 +148,15 @@ def test_data_without_its_layout_is_damaged_and_can_be_purged(folder: StateFolde
 
 
 def test_topics_without_their_meta_properties_are_damaged(folder: StateFolder) -> None:
-    (folder.kafka / "data" / "penstock.accounts.events.v1-0").mkdir(parents=True)
+    (folder.broker("kafka") / "data" / "penstock.accounts.events.v1-0").mkdir(parents=True)
     folder.save_layout(Layout())
     with pytest.raises(DataFolderDamaged, match=r"meta\.properties"):
         prepare_and_release(folder)
 
 
 def test_control_an_interrupted_format_is_not_damage(folder: StateFolder, fetched: JavaServers) -> None:
-    (folder.kafka / "data").mkdir(parents=True)
-    (folder.kafka / "data" / "bootstrap.checkpoint").touch()
+    (folder.broker("kafka") / "data").mkdir(parents=True)
+    (folder.broker("kafka") / "data" / "bootstrap.checkpoint").touch()
     folder.save_layout(Layout())
     prepare_and_release(folder)
 

@@ -14,6 +14,7 @@ from penstock_schemas.topics import TOPICS
 from penstock_services.clickhouse import migrate
 from penstock_services.topic_admin import apply_topics
 from tests.faults import agents, skew
+from tests.faults.cluster import cluster
 from tests.faults.evidence import Evidence
 from tests.faults.servers import broker, clickhouse
 from tests.faults.world import PARTITIONS, World
@@ -21,19 +22,24 @@ from tests.faults.world import PARTITIONS, World
 
 @asynccontextmanager
 async def world(
-    registry_url: str, folder: Path, *, guard: str = "", streams: int = 2, workers: int = 2
+    registry_url: str, folder: Path, *, guard: str = "", streams: int = 2, workers: int = 2, brokers: int = 1
 ) -> AsyncIterator[World]:
-    """A world in `folder`, healthy; everything it started is stopped at the end."""
+    """A world in `folder`, healthy; everything it started is stopped at the end.
+
+    Args:
+        brokers: 1, with wires to it, or 3, without.
+    """
     _install_agents(folder / "site")
     async with AsyncExitStack() as started:
-        server = await started.enter_async_context(broker(folder, wires=2))
+        servers = broker(folder, wires=2) if brokers == 1 else cluster(folder)
+        server = await started.enter_async_context(servers)
         engine, settings = await started.enter_async_context(clickhouse(folder))
         registry = await started.enter_async_context(SchemaRegistry(registry_url))
         evidence = Evidence(KafkaSettings(bootstrap_servers=server.bootstrap), Codec(registry))
         started.push_async_callback(evidence.close)
         made = World(folder, registry_url, server, engine, settings, evidence, guard)
         await _set_up(made)
-        wired_worker, wired_streams = server.wired_bootstraps
+        wired_worker, wired_streams = server.wired_bootstraps or (None, None)
         made.streams += [
             made.process("streams", f"streams-{n}", wired_streams if n == 1 else None) for n in range(streams)
         ]

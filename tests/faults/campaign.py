@@ -110,11 +110,12 @@ def _allowed(
 async def _play_faults(
     registry_url: str, folder: Path, faults: Sequence[Fault], full: bool, report: Report, say: Say
 ) -> None:
-    """In one world; a new one after a fault from which it did not come back."""
+    """In one world for each number of brokers; a new one after a fault from which it did not come back."""
     pending = list(enumerate(faults))
     while pending:
-        async with world(registry_url, folder / f"faults-{pending[0][0]}") as made:
-            while pending:
+        first, brokers = pending[0][0], pending[0][1].brokers
+        async with world(registry_url, folder / f"faults-{first}", brokers=brokers) as made:
+            while pending and pending[0][1].brokers == brokers:
                 number, fault = pending.pop(0)
                 rounds, blows = (fault.full_rounds, fault.full_times) if full else (1, fault.times)
                 try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import blows, surroundings
+from tests.faults import blows, clusters, surroundings
 from tests.faults.blows import Inject
 from tests.faults.mounts import why_no_disk
 
@@ -32,6 +32,8 @@ class Fault:
     guard: str
     """What protects against it: see the control of that name."""
     refused: Refused = nothing_refuses
+    brokers: int = 1
+    """Of the world it strikes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ OFFSETS_LAST = "insert before commit"
 BOTH = "worker's deadline and epoch check"
 """Either alone keeps the results of a stopped worker away."""
 BROKERS_TIME = "brokers' time"
+REPLICATED = "replication"
 CREDIBLE = "credible time"
 RETRYABLE = "full disk is retryable"
 
@@ -92,6 +95,10 @@ FAULTS = (
         BROKERS_TIME,
     ),
     Fault("worker's disk full", surroundings.fill_a_workers_disk, 1, 5, 2, RETRYABLE, why_no_disk),
+    Fault("one broker of three killed (SIGKILL)", clusters.kill_a_broker, 0, 4, 5, REPLICATED, brokers=3),
+    Fault(
+        "active controller of three killed (SIGKILL)", clusters.kill_the_controller, 0, 2, 5, REPLICATED, brokers=3
+    ),
 )
 
 CONTROLS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from penstock_schemas import records as r
 from penstock_schemas.records.executions import TerminalEvent
@@ -12,6 +13,10 @@ from tests.faults.world import Mark
 
 ADMITTED_WITHIN_S = 15.0
 """Requests this long after a blow to a streams process show how long it held admission up."""
+WENT_ON_WITHIN_S = 30.0
+"""So long after a blow to a broker standing still counts as its doing."""
+BROKER_KILLED = "broker of three killed"
+"""A mark."""
 
 
 @dataclass
@@ -28,6 +33,8 @@ class Measures:
     """From then to the start of the next attempt."""
     failover_s: list[float] = field(default_factory=list)
     """The longest wait of a request for its admission after the SIGKILL of a streams process."""
+    standstill_s: list[float] = field(default_factory=list)
+    """The longest time in which no execution ended after the SIGKILL of a broker of three."""
 
     def add(self, other: Measures) -> None:
         for name, values in vars(other).items():
@@ -61,6 +68,7 @@ def measure(reads: Iterable[Read], marks: Sequence[Mark], submitted_s: Mapping[s
     if marks:
         measures.recovery_s.append(_recovery_s(marks[-1].at_s, submitted_s, ended_s))
     measures.failover_s += _failovers_s(marks, submitted_s, decided_s)
+    measures.standstill_s += _standstills_s(marks, ended_s.values())
     blows = {(mark.what, mark.pid): mark.at_s for mark in marks}
     for attempt, at_s in lost:
         next_s = started_s.get((attempt.execution_id, attempt.epoch + 1))
@@ -87,6 +95,17 @@ def _failovers_s(
                 if mark.at_s <= at_s < mark.at_s + ADMITTED_WITHIN_S and execution in decided_s
             ]
             found.append(max(waits, default=0.0))
+    return found
+
+
+def _standstills_s(marks: Iterable[Mark], ended_s: Iterable[float]) -> list[float]:
+    """One for each SIGKILL of a broker of three."""
+    found = []
+    for mark in marks:
+        if mark.what == BROKER_KILLED:
+            until_s = mark.at_s + WENT_ON_WITHIN_S
+            ends = sorted(at_s for at_s in ended_s if mark.at_s <= at_s < until_s)
+            found.append(max((b - a for a, b in pairwise([mark.at_s, *ends])), default=WENT_ON_WITHIN_S))
     return found
 
 

@@ -66,13 +66,15 @@ async def kept_running(kept: Kept) -> AsyncIterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker, with wires that lead to it."""
+    """A broker, with wires that lead to it; or the first of a cluster."""
 
     kept: Kept
     bootstrap: str
     wires: Sequence[Wire]
     wired_bootstraps: Sequence[str]
     """Address of the broker through each wire; what connects there never learns another address."""
+    cluster: Sequence[Kept] = ()
+    """All brokers of the cluster, by node, where it is one."""
 
 
 @asynccontextmanager

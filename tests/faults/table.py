@@ -74,6 +74,7 @@ def _time_rows(measures: Measures) -> list[list[str]]:
         "SIGTERM of a worker to its attempt handed back": measures.hand_back_s,
         "attempt handed back to the next attempt": measures.handover_s,
         f"SIGKILL of a streams process: longest wait for admission (session {SESSION_S:g} s)": measures.failover_s,
+        "SIGKILL of a broker of three: longest time in which no execution ended": measures.standstill_s,
     }
     return [
         [name, str(len(values)), _seconds(median(values)), _seconds(max(values))]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from penstock.settings import KafkaSettings
 from penstock_services.embedded.atomic_file import write_atomically
+from penstock_services.embedded.brokers import broker_names
 from penstock_services.embedded.registry import registry_url
 from penstock_services.embedded.state import Layout, StateFolder
 
@@ -19,7 +20,9 @@ CLICKHOUSE_DATABASE = "penstock"
 def address_settings(folder: StateFolder, layout: Layout) -> dict[str, str]:
     """The `PENSTOCK_*` settings that point at this stack, with the ClickHouse passwords."""
     return {
-        "PENSTOCK_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{layout.ports['kafka']}",
+        "PENSTOCK_KAFKA_BOOTSTRAP_SERVERS": ",".join(
+            f"127.0.0.1:{layout.ports[broker]}" for broker in broker_names(layout.brokers)
+        ),
         "PENSTOCK_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         "PENSTOCK_REGISTRY_URL": registry_url(layout.ports["registry"]),
         "PENSTOCK_CLICKHOUSE_HOST": "127.0.0.1",
@@ -35,7 +38,7 @@ def address_settings(folder: StateFolder, layout: Layout) -> dict[str, str]:
 
 
 def loopback_kafka(bootstrap: str) -> KafkaSettings:
-    """How to reach the stack's own broker, whatever this shell has set for another cluster."""
+    """How to reach the stack's own brokers, whatever this shell has set for another cluster."""
     return KafkaSettings(bootstrap_servers=bootstrap, security_protocol="PLAINTEXT")
 
 

@@ -15,10 +15,10 @@ from penstock.errors import PenstockError
 from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock_services.embedded.jars import cache_folder, cached_java_servers
 from penstock_services.embedded.java import find_java, find_maven
-from penstock_services.embedded.ports import PORT_USES, why_not_free
+from penstock_services.embedded.ports import port_uses, why_not_free
 from penstock_services.embedded.probes import HealthProbe, http_probe, kafka_probe
 from penstock_services.embedded.run_file import RunReport
-from penstock_services.embedded.state import StateFolder, free_space_mb, min_free_mb
+from penstock_services.embedded.state import Layout, StateFolder, free_space_mb, min_free_mb
 from penstock_services.sandbox.host import require_host
 
 _EXTRAS = {"platform": ("faust", "rocksdict", "psutil", "pyarrow"), "embedded": ("chdb", "uvicorn")}
@@ -103,9 +103,14 @@ def _state(folder: StateFolder) -> Callable[[], str]:
         folder.refuse_foreign()
         layout = folder.layout()
         folder.refuse_half_written()
-        return f"{folder.path}, {layout.partitions} partitions" if layout else f"{folder.path}, not made yet"
+        return f"{folder.path}, {_size(layout)}" if layout else f"{folder.path}, not made yet"
 
     return question
+
+
+def _size(layout: Layout) -> str:
+    brokers = f"{layout.brokers} brokers, " if layout.brokers > 1 else ""
+    return f"{brokers}{layout.partitions} partitions"
 
 
 def _ports(folder: StateFolder) -> list[Finding]:
@@ -114,7 +119,7 @@ def _ports(folder: StateFolder) -> list[Finding]:
     except PenstockError:  # said by the check of the folder
         layout = None
     findings = []
-    for use in PORT_USES:
+    for use in port_uses():
         port = (layout.ports.get(use.name) if layout else None) or use.default
         if port is None or use.default is None:
             continue

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from penstock.errors import PortTaken
+from penstock_services.embedded.brokers import broker_names
 
 HOST = "127.0.0.1"
 
@@ -26,18 +27,29 @@ class PortUse:
         return f"--{self.name}-port"
 
 
-PORT_USES = (
-    PortUse("kafka", 9092),
-    PortUse("registry", 8081),
-    PortUse("clickhouse", 8123),
-    PortUse("kafka-controller"),
-    PortUse("streams"),
-    PortUse("loader"),
-    PortUse("worker"),
-)
+def controller_of(broker: str) -> str:
+    """The port use of a broker's controller."""
+    return f"{broker}-controller"
 
 
-def choose_ports(kept: Mapping[str, int], asked: Mapping[str, int], *, auto: bool) -> dict[str, int]:
+def port_uses(brokers: int = 1) -> tuple[PortUse, ...]:
+    """Every port of a stack with so many brokers. A client that knows the first broker learns of the others."""
+    first, *others = broker_names(brokers)
+    return (
+        PortUse(first, 9092),
+        PortUse("registry", 8081),
+        PortUse("clickhouse", 8123),
+        *(PortUse(broker) for broker in others),
+        *(PortUse(controller_of(broker)) for broker in (first, *others)),
+        PortUse("streams"),
+        PortUse("loader"),
+        PortUse("worker"),
+    )
+
+
+def choose_ports(
+    kept: Mapping[str, int], asked: Mapping[str, int], *, auto: bool, brokers: int = 1
+) -> dict[str, int]:
     """A port for each use: the one asked for, else the one kept from the last start, else the default, else any.
 
     Args:
@@ -49,8 +61,9 @@ def choose_ports(kept: Mapping[str, int], asked: Mapping[str, int], *, auto: boo
         PortTaken: a port that was asked for, kept or is the default is in use; names it and the option.
     """
     chosen: dict[str, int] = {}
-    unused = iter(free_ports(len(PORT_USES)))
-    for use in PORT_USES:
+    uses = port_uses(brokers)
+    unused = iter(free_ports(len(uses)))
+    for use in uses:
         anywhere = (auto or use.default is None) and use.name not in asked
         wanted = asked.get(use.name) or kept.get(use.name) or (None if anywhere else use.default)
         if wanted is None or (anywhere and not is_free(wanted)):

@@ -35,8 +35,12 @@ def http_probe(url: str, *, expected_body: str | None = None) -> HealthProbe:
     return probe
 
 
-def kafka_probe(bootstrap: str) -> HealthProbe:
-    """Healthy when the broker at `bootstrap` (host:port) is registered and names itself in its metadata."""
+def kafka_probe(bootstrap: str, *, itself: bool = False) -> HealthProbe:
+    """Healthy when the broker at `bootstrap` (host:port) answers and knows of registered brokers.
+
+    Args:
+        itself: one of them must be this one, by the address that it was asked at.
+    """
     host, _, port = bootstrap.rpartition(":")
 
     async def probe() -> str | None:
@@ -48,7 +52,9 @@ def kafka_probe(bootstrap: str) -> HealthProbe:
         client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(PROBE_TIMEOUT_S * 1000))
         try:
             await asyncio.wait_for(client.bootstrap(), PROBE_TIMEOUT_S)
-            return None if client.cluster.brokers() else "the broker is not registered yet"
+            ports = {broker.port for broker in client.cluster.brokers()}
+            registered = int(port) in ports if itself else bool(ports)
+            return None if registered else "the broker is not registered yet"
         except (KafkaError, OSError, TimeoutError) as exc:
             return f"the broker at {bootstrap} does not serve yet ({type(exc).__name__})"
         finally:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic import SecretStr
 
@@ -15,10 +16,12 @@ from penstock_schemas.registry import SchemaRegistry
 from penstock_schemas.topics import Topic
 from penstock_services.clickhouse import migrate
 from penstock_services.embedded.addresses import loopback_kafka
+from penstock_services.embedded.brokers import Membership, broker_names
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
 from penstock_services.embedded.kafka import kafka_process
 from penstock_services.embedded.plan import Stack, Step
+from penstock_services.embedded.ports import controller_of
 from penstock_services.embedded.probes import http_probe
 from penstock_services.embedded.process import ServerProcess
 from penstock_services.embedded.registry import registry_process, registry_url
@@ -37,30 +40,33 @@ def embedded_stack(
     *,
     servers_only: bool,
 ) -> Stack:
-    """Kafka, registry, ClickHouse, their set-up, and (unless `servers_only`) our own processes on top.
+    """Kafka's brokers, registry, ClickHouse, their set-up, and (unless `servers_only`) our own processes on top.
 
     Args:
         addresses: the `PENSTOCK_*` settings that point at this stack; every process of ours gets them, whatever
             the shell that called `up` had set.
     """
     ports, topics = layout.ports, TopicSettings().topics()
-    kafka_address = f"127.0.0.1:{ports['kafka']}"
+    kafka_address = addresses["PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"]
     environment = {**addresses, "PENSTOCK_HOME": str(folder.path)}
     if why_no_commands():
         environment[WORKER_TIERS] = ""
-    kafka_port, controller_port = ports["kafka"], ports["kafka-controller"]
-    kafka = kafka_process(java, servers, folder.kafka, folder.log_of("kafka"), kafka_port, controller_port)
-    registry = registry_process(
-        java,
-        servers,
-        ports["registry"],
-        folder.log_of("registry"),
-        kafka_bootstrap=kafka_address,
+    brokers = _brokers(java, servers, folder, layout)
+    kafka = tuple(broker.name for broker in brokers)
+    registry = replace(
+        registry_process(
+            java,
+            servers,
+            ports["registry"],
+            folder.log_of("registry"),
+            kafka_bootstrap=kafka_address,
+        ),
+        # Alone, a broker and the registry start side by side. Its topic is to have all of several as replicas.
+        after=kafka if layout.brokers > 1 else (),
+        stops_before=kafka,
     )
     steps = (
-        Step(
-            name="topics", run=lambda: _apply_topics(kafka_address, topics, layout.partitions), after=(kafka.name,)
-        ),
+        Step(name="topics", run=lambda: _apply_topics(kafka_address, topics, layout), after=kafka),
         Step(name="schemas", run=lambda: _register_schemas(ports["registry"], topics), after=(registry.name,)),
         Step(name="migrations", run=lambda: _migrate(addresses), after=("clickhouse",)),
     )
@@ -68,7 +74,7 @@ def embedded_stack(
     ready = tuple(step.name for step in steps)
     return Stack(
         processes=(
-            kafka,
+            *brokers,
             registry,
             _clickhouse_process(folder, ports["clickhouse"]),
             *(_own_process(name, folder, ports[name], environment, after=ready) for name in ours),
@@ -93,6 +99,23 @@ def why_no_commands() -> str | None:
     except SandboxUnavailable as exc:
         return str(exc)
     return None
+
+
+def _brokers(java: Java, servers: JavaServers, folder: StateFolder, layout: Layout) -> list[ServerProcess]:
+    names = broker_names(layout.brokers)
+    controllers = tuple(layout.ports[controller_of(name)] for name in names)
+    return [
+        kafka_process(
+            java,
+            servers,
+            folder.broker(name),
+            folder.log_of(name),
+            layout.ports[name],
+            controllers[node - 1],
+            member=Membership(node, layout.cluster_id, controllers) if layout.cluster_id is not None else None,
+        )
+        for node, name in enumerate(names, 1)
+    ]
 
 
 def _clickhouse_process(folder: StateFolder, port: int) -> ServerProcess:
@@ -129,8 +152,8 @@ START_REQUEST_S = 60.0
 """A registry that has just started, on a machine that is busy starting everything else, may take this long."""
 
 
-async def _apply_topics(bootstrap: str, topics: list[Topic], partitions: int) -> None:
-    await apply_topics(loopback_kafka(bootstrap), topics, partitions)
+async def _apply_topics(bootstrap: str, topics: list[Topic], layout: Layout) -> None:
+    await apply_topics(loopback_kafka(bootstrap), topics, layout.partitions, replication=layout.brokers)
 
 
 async def _register_schemas(port: int, topics: list[Topic]) -> None:

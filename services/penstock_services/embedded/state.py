@@ -10,11 +10,13 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from penstock.errors import DataFolderDamaged, DiskFull, InvalidInput
 from penstock_services.embedded.atomic_file import write_atomically
+from penstock_services.embedded.brokers import MOST_BROKERS, broker_names
 
 LAYOUT_VERSION = 1
 DEFAULT_PARTITIONS = 4
@@ -31,6 +33,9 @@ class Layout(BaseModel):
 
     version: int = LAYOUT_VERSION
     partitions: int = Field(default=DEFAULT_PARTITIONS, ge=1)
+    brokers: Literal[1, 3] = 1
+    cluster_id: str | None = None
+    """Which cluster several brokers form; one alone makes up its own."""
     ports: dict[str, int] = {}
     """By use; kept so that clients find the next start where the last one was."""
 
@@ -66,16 +71,15 @@ class StateFolder:
         return self.path / "clickhouse-reader.password"
 
     @property
-    def kafka(self) -> Path:
-        return self.path / "kafka"
-
-    @property
     def clickhouse(self) -> Path:
         return self.path / "clickhouse"
 
     @property
     def artifacts(self) -> Path:
         return self.path / "artifacts"
+
+    def broker(self, name: str) -> Path:
+        return self.path / name
 
     def log_of(self, process: str) -> Path:
         return self.path / "logs" / f"{process}.log"
@@ -134,19 +138,13 @@ class StateFolder:
         write_atomically(self.layout_file, layout.model_dump_json(indent=2).encode())
 
     def refuse_half_written(self) -> None:
-        """Check that the broker's data is whole enough for the broker to judge the rest.
+        """Check that each broker's data is whole enough for the broker to judge the rest.
 
         Raises:
             DataFolderDamaged: there are topics' folders without the file that says whose they are.
         """
-        data = self.kafka / "data"
-        if not data.exists() or (data / "meta.properties").exists():
-            return
-        if any(entry.is_dir() and entry.name.rpartition("-")[2].isdigit() for entry in data.iterdir()):
-            raise DataFolderDamaged(
-                f"{data} has topics but no meta.properties: Kafka would start empty beside them. Restore "
-                "the folder from a copy, or start over with `penstock down --purge`, which deletes it"
-            )
+        for name in broker_names(MOST_BROKERS):
+            _refuse_topics_without_owner(self.broker(name) / "data")
 
     def require_free_space(self) -> None:
         """Check the free space under the folder (`PENSTOCK_MIN_FREE_MB`, default 2048).
@@ -181,3 +179,13 @@ def free_space_mb(path: Path) -> int:
     """Free space on the disk that holds `path`, or will once it exists."""
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     return shutil.disk_usage(existing).free // 1_000_000
+
+
+def _refuse_topics_without_owner(data: Path) -> None:
+    if not data.exists() or (data / "meta.properties").exists():
+        return
+    if any(entry.is_dir() and entry.name.rpartition("-")[2].isdigit() for entry in data.iterdir()):
+        raise DataFolderDamaged(
+            f"{data} has topics but no meta.properties: Kafka would start empty beside them. Restore "
+            "the folder from a copy, or start over with `penstock down --purge`, which deletes it"
+        )

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from penstock.errors import KafkaUnreachable
 from penstock_services.embedded.addresses import loopback_kafka
+from penstock_services.embedded.brokers import MOST_BROKERS, broker_names
 from penstock_services.embedded.lag import group_lags
 from penstock_services.embedded.run_file import Failure, ProcessReport, RunReport
 from penstock_services.embedded.state import StateFolder
@@ -83,13 +84,14 @@ async def stack_status(folder: StateFolder) -> StackStatus:
 
 
 async def _lags(report: RunReport) -> list[LagStatus]:
-    kafka = next((process for process in report.processes if process.name == "kafka"), None)
-    if kafka is None or kafka.state != "healthy":
+    names = broker_names(MOST_BROKERS)
+    ports = [each.ports[each.name] for each in report.processes if each.name in names and each.state == "healthy"]
+    if not ports:
         return []
-    settings = loopback_kafka(f"127.0.0.1:{kafka.ports['kafka']}")
+    settings = loopback_kafka(",".join(f"127.0.0.1:{port}" for port in ports))
     try:
         return [LagStatus(group=lag.group, topic=lag.topic, lag=lag.lag) for lag in await group_lags(settings)]
-    except KafkaUnreachable:  # it ended since; the next status says so
+    except KafkaUnreachable:  # they ended since; the next status says so
         return []
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from penstock import errors
 from penstock.errors import InvalidInput, MissingExtra, PenstockError, ProcessFailed, StackError
+from penstock_services.embedded.brokers import new_cluster_id, require_broker_count
 from penstock_services.embedded.jars import Report, java_servers
 from penstock_services.embedded.java import find_java
 from penstock_services.embedded.lock import FolderLock
@@ -38,6 +39,8 @@ class UpOptions:
     auto_ports: bool = False
     partitions: int | None = None
     """For a new folder; None takes the default or what the folder has."""
+    brokers: int | None = None
+    """Likewise: 1 or 3."""
     servers_only: bool = False
 
 
@@ -54,6 +57,8 @@ def prepare(folder: StateFolder, options: UpOptions, report: Report) -> FolderLo
         raise MissingExtra(
             "`penstock up` runs ClickHouse in-process; run: pip install 'penstock[platform,embedded]'"
         )
+    if options.brokers is not None:
+        require_broker_count(options.brokers)
     folder.refuse_foreign()
     folder.require_free_space()
     java = find_java()
@@ -64,19 +69,35 @@ def prepare(folder: StateFolder, options: UpOptions, report: Report) -> FolderLo
             previous.kill_left_over()
         folder.run_file.unlink(missing_ok=True)
         folder.refuse_half_written()
-        kept = folder.layout() or Layout(partitions=options.partitions or Layout().partitions)
-        if options.partitions not in (None, kept.partitions):
-            raise InvalidInput(
-                f"--partitions {options.partitions}: the topics in {folder.path} have {kept.partitions}, and "
-                "partition counts never change under data; leave the option out, or use a new PENSTOCK_HOME"
-            )
-        ports = choose_ports(kept.ports, options.ports, auto=options.auto_ports)
+        kept = _layout(folder, options)
+        ports = choose_ports(kept.ports, options.ports, auto=options.auto_ports, brokers=kept.brokers)
         asyncio.run(ensure_class_archives(java, java_servers(report), report))
         folder.save_layout(kept.model_copy(update={"ports": ports}))
     except BaseException:
         lock.release()
         raise
     return lock
+
+
+def _layout(folder: StateFolder, options: UpOptions) -> Layout:
+    """What the folder was made with, or will be."""
+    kept = folder.layout()
+    if kept is None:
+        chosen = {"partitions": options.partitions, "brokers": options.brokers}
+        made = Layout.model_validate({name: count for name, count in chosen.items() if count is not None})
+        return made if made.brokers == 1 else made.model_copy(update={"cluster_id": new_cluster_id()})
+    if options.partitions not in (None, kept.partitions):
+        raise InvalidInput(
+            f"--partitions {options.partitions}: the topics in {folder.path} have {kept.partitions}, and "
+            "partition counts never change under data; leave the option out, or use a new PENSTOCK_HOME"
+        )
+    if options.brokers not in (None, kept.brokers):
+        raise InvalidInput(
+            f"--brokers {options.brokers}: the data in {folder.path} is that of {kept.brokers}, and copies of it "
+            "are neither made nor merged; leave the option out, use a new PENSTOCK_HOME, or delete the data with "
+            "`penstock down --purge`"
+        )
+    return kept
 
 
 def run_in_foreground(folder: StateFolder, lock: FolderLock, options: UpOptions, observe: Observer) -> None:
