@@ -40,7 +40,8 @@ async def apply_topics(
         The names of the topics this call created, once every one of `topics` has leaders for all its partitions.
 
     Raises:
-        InvalidInput: `replication` is more than there are brokers now. Nothing was created.
+        InvalidInput: a topic is missing, and `replication` is more than there are brokers now. Nothing was
+            created.
         ContractError: a topic exists with another partition count. Records are routed by key hash modulo the
             count: under a changed one, what is already there would be in the wrong place. Nothing was created.
         KafkaUnreachable: no broker answered, or partitions have no leaders after 30 s.
@@ -50,13 +51,15 @@ async def apply_topics(
     async with kafka_admin(settings) as admin:
         existing = await _partition_counts(admin, list(wanted))
         _refuse_changed_counts(wanted, existing)
-        replicas = _replicas(replication, len((await admin.describe_cluster())["brokers"]))
-        missing = [
-            NewTopic(name, count, replicas, topic_configs=_topic_settings(retention_s[name]))
-            for name, count in wanted.items()
-            if name not in existing
-        ]
-        created = await _create(admin, missing) if missing else []
+        missing = {name: count for name, count in wanted.items() if name not in existing}
+        created: list[str] = []
+        if missing:
+            replicas = _replicas(replication, len((await admin.describe_cluster())["brokers"]))
+            new = [
+                NewTopic(name, count, replicas, topic_configs=_topic_settings(retention_s[name]))
+                for name, count in missing.items()
+            ]
+            created = await _create(admin, new)
         await _until_led(admin, wanted)
     return created
 

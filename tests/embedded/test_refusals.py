@@ -174,3 +174,37 @@ def test_another_partition_count_than_the_folder_has_is_refused(folder: StateFol
     folder.save_layout(Layout(partitions=2))
     with pytest.raises(InvalidInput, match=r"--partitions 3: .* have 2"):
         prepare_and_release(folder, partitions=3)
+
+
+def test_control_a_new_folder_of_three_brokers_is_prepared(folder: StateFolder, fetched: JavaServers) -> None:
+    prepare_and_release(folder, brokers=3)
+    layout = folder.layout()
+    assert layout is not None
+    assert set(layout.ports) >= {"kafka", "kafka-2", "kafka-3", "kafka-3-controller"}
+    assert len(set(layout.ports.values())) == len(layout.ports)
+    prepare_and_release(folder)
+    assert folder.layout() == layout
+
+
+@pytest.mark.parametrize(("has", "asked"), [(1, 3), (3, 1)])
+def test_another_number_of_brokers_than_the_folder_has_is_refused(
+    folder: StateFolder, has: int, asked: int
+) -> None:
+    folder.path.mkdir()
+    folder.save_layout(Layout.model_validate({"brokers": has}))
+    with pytest.raises(InvalidInput, match=rf"--brokers {asked}: .* is that of {has}.*--purge"):
+        prepare_and_release(folder, brokers=asked)
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_a_number_of_brokers_that_makes_no_sense_is_refused(folder: StateFolder, count: int) -> None:
+    with pytest.raises(InvalidInput, match=f"--brokers {count}"):
+        prepare_and_release(folder, brokers=count)
+    assert not folder.path.exists()
+
+
+def test_topics_of_any_broker_without_their_meta_properties_are_damaged(folder: StateFolder) -> None:
+    (folder.broker("kafka-3") / "data" / "penstock.accounts.events.v1-0").mkdir(parents=True)
+    folder.save_layout(Layout.model_validate({"brokers": 3}))
+    with pytest.raises(DataFolderDamaged, match=r"kafka-3.*meta\.properties"):
+        prepare_and_release(folder)

@@ -9,7 +9,7 @@ import uuid
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from penstock.errors import ContractError, KafkaUnreachable
+from penstock.errors import ContractError, InvalidInput, KafkaUnreachable
 from penstock.settings import KafkaSettings
 from penstock_schemas.topics import ACCOUNTS_EVENTS, DEAD_LETTERS, Topic
 from penstock_services.embedded.ports import free_ports
@@ -58,6 +58,19 @@ async def test_two_processes_may_apply_the_same_topics_at_once(kafka: KafkaSetti
     topics = topics_of_this_test()
     created = await asyncio.gather(*(apply_topics(kafka, topics, partitions=2) for _ in range(3)))
     assert sorted(name for names in created for name in names) == sorted(topic.name for topic in topics)
+
+
+async def test_more_copies_than_there_are_brokers_are_refused_and_nothing_is_created(kafka: KafkaSettings) -> None:
+    topics = topics_of_this_test()
+    with pytest.raises(InvalidInput, match="PENSTOCK_REPLICATION 3: only 1 "):
+        await apply_topics(kafka, topics, partitions=1, replication=3)
+    assert len(await apply_topics(kafka, topics, partitions=1, replication=1)) == len(topics)
+
+
+async def test_control_topics_that_exist_need_no_more_brokers(kafka: KafkaSettings) -> None:
+    topics = topics_of_this_test()
+    await apply_topics(kafka, topics, partitions=1)
+    assert await apply_topics(kafka, topics, partitions=1, replication=3) == []
 
 
 async def test_a_cluster_that_does_not_answer_is_named() -> None:
