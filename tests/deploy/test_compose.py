@@ -16,6 +16,8 @@ import yaml
 from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings, Settings
 from penstock_schemas import topics
 from penstock_services.clickhouse import connect
+from penstock_services.embedded.broker_settings import broker_settings
+from penstock_services.embedded.brokers import Membership
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.kafka.yml"
@@ -35,6 +37,7 @@ READ_BY_NO_MODEL = {"PENSTOCK_HOME", "PENSTOCK_SECRETS"}
 SETTINGS = (
     "penstock_services.health",
     "penstock_services.sandbox.settings",
+    "penstock_services.topic_commands",
     "penstock_consumers.worker.settings",
     "penstock_consumers.loader.settings",
     "penstock_streams.kit.settings",
@@ -113,6 +116,14 @@ def test_a_broker_keeps_what_two_of_three_have_and_names_itself(name: str) -> No
     listeners = {listener.partition("://")[0] for listener in environment["KAFKA_LISTENERS"].split(",")}
     mapped = {pair.partition(":")[0] for pair in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")}
     assert listeners == mapped
+
+
+def test_penstock_up_with_three_brokers_replicates_with_the_same_settings() -> None:
+    embedded = broker_settings(Path("data"), 1, 2, Membership(1, "cluster", (2, 3, 4)))
+    for variable, value in SERVICES["kafka-1"]["environment"].items():
+        if re.search("_REPLICATION_FACTOR$|_ISR$|_INSYNC_REPLICAS$|_ROLES$", variable):
+            assert str(embedded[variable.removeprefix("KAFKA_").lower().replace("_", ".")]) == value
+    assert SERVICES["setup"]["environment"]["PENSTOCK_REPLICATION"] == str(len(BROKERS))
 
 
 def test_our_processes_reach_every_broker_and_the_servers_by_their_names() -> None:

@@ -45,7 +45,7 @@ def up(
         typer.Option(
             metavar="[1|3]",
             envvar="PENSTOCK_BROKERS",
-            help="Kafka brokers, in a new folder. 3 replicate as in production, for about 1 GB more. Default 1.",
+            help="Kafka brokers, in a new folder. 3 replicate as in production, for about 0.5 GB more. Default 1.",
         ),
     ] = None,
     servers_only: Annotated[
