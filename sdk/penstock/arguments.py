@@ -301,6 +301,7 @@ class BillArguments(Arguments):
     month: Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
     """YYYY-MM."""
     user: CallerId | None = None
+    dearest: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
 
 
 class SpendArguments(Arguments):
@@ -311,6 +312,7 @@ class SpendArguments(Arguments):
     end: AwareDatetime
     """Not included."""
     user: CallerId | None = None
+    dearest: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
 
     @field_validator("end")
     @classmethod

@@ -14,6 +14,8 @@ from penstock.statements import AdjustedMonth, Bill, BillLine, Quarantined, Spen
 
 DIMENSIONS = {"model": "model", "user": "user_id", "agent": "agent_type"}
 """What a statement is broken down by, and the ledger's column of it. One entry more is one section more."""
+ORIGINS = {"pipeline": "pipeline_id", "conversation": "conversation_id"}
+"""Likewise, for what only some lines have and there may be very many of."""
 TOTAL = "total"
 """The section of the sums besides those of the dimensions."""
 SUMS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_nanousd")
@@ -44,7 +46,9 @@ class Billing:
         whole_month = "formatDateTime(occurred_at, '%Y-%m') = {period:String}"
         of_period = "period = {period:String}"
         scope = _scope(wanted.tenant, wanted.user, of_period, of_period, whole_month, {"period": wanted.month})
-        closed, sections = await asyncio.gather(self._closed_at(wanted.month), self._sections(scope))
+        closed, sections = await asyncio.gather(
+            self._closed_at(wanted.month), self._sections(scope, wanted.dearest)
+        )
         return Bill(
             **sections, tenant_id=wanted.tenant, user_id=wanted.user, period=wanted.month, closed_at=closed
         )
@@ -56,22 +60,27 @@ class Billing:
             for name, than in (("start_us", ">="), ("end_us", "<"))
         )
         moments = {"start_us": _us(wanted.start), "end_us": _us(wanted.end)}
-        sections = await self._sections(_scope(wanted.tenant, wanted.user, within, within, within, moments))
+        scope = _scope(wanted.tenant, wanted.user, within, within, within, moments)
+        sections = await self._sections(scope, wanted.dearest)
         return SpendSummary(
             **sections, tenant_id=wanted.tenant, user_id=wanted.user, start=wanted.start, end=wanted.end
         )
 
-    async def _sections(self, scope: Scope) -> dict[str, Any]:
-        queries = (_charged(scope), _marked(scope), _wasted(scope), _quarantined(scope), _unresolved(scope))
+    async def _sections(self, scope: Scope, dearest: int | None) -> dict[str, Any]:
+        charged_query = _charged(scope, dearest)
+        queries = (charged_query, _marked(scope), _wasted(scope), _quarantined(scope), _unresolved(scope))
         charged, marked, (wasted,), quarantined, (unresolved,) = await asyncio.gather(
             *(self._reading.rows(query, scope.parameters) for query in queries)
         )
-        lines_of: dict[str, list[Row]] = {section: [] for section in (TOTAL, *DIMENSIONS)}
+        lines_of: dict[str, list[Row]] = {section: [] for section in (TOTAL, *DIMENSIONS, *ORIGINS)}
         for row in charged:
             lines_of[row["section"]].append(row)
         return {
             "total": Spend.model_validate(lines_of[TOTAL][0] if lines_of[TOTAL] else {}),
-            "by": {name: _dearest_first(lines_of[name]) for name in DIMENSIONS},
+            "by": {name: _dearest_first(lines_of[name]) for name in (*DIMENSIONS, *ORIGINS)},
+            "more": {
+                name: lines_of[name][0]["lines"] - len(lines_of[name]) if lines_of[name] else 0 for name in ORIGINS
+            },
             "wasted": Wasted(
                 tokens=wasted["tokens"] + sum(row["wasted_tokens"] for row in marked),
                 cost_nanousd=wasted["cost_nanousd"] + sum(row["wasted_nanousd"] for row in marked),
@@ -100,17 +109,25 @@ def _scope(
     )
 
 
-def _charged(scope: Scope) -> str:
-    """All sums, for each section, in one pass over the ledger."""
-    columns = DIMENSIONS.values()
-    section = "".join(f"grouping({column}) = 0, '{name}', " for name, column in DIMENSIONS.items())
+def _charged(scope: Scope, dearest: int | None) -> str:
+    """All sums, for each section, in one pass over the ledger; of origins at most `dearest` each, and how many
+    there are."""
+    sections = DIMENSIONS | ORIGINS
+    columns = sections.values()
+    section = "".join(f"grouping({column}) = 0, '{name}', " for name, column in sections.items())
     value = "".join(f"grouping({column}) = 0, toNullable(toString({column})), " for column in columns)
     sums = ", ".join(f"sum(l.{column}) AS {column}" for column in SUMS)
+    place = "row_number() OVER (PARTITION BY section ORDER BY s.cost_nanousd DESC, name)"
     return f"""
-        SELECT multiIf({section} '{TOTAL}') AS section, multiIf({value} NULL) AS name,
-            countIf(record_type = 'UsageCharged') AS calls, {sums}
-        FROM ledger AS l FINAL WHERE {scope.charged}
-        GROUP BY GROUPING SETS ((), {", ".join(f"({column})" for column in columns)})
+        SELECT s.*, count() OVER (PARTITION BY section) AS lines, {place} AS place
+        FROM (
+            SELECT multiIf({section} '{TOTAL}') AS section, multiIf({value} NULL) AS name,
+                countIf(record_type = 'UsageCharged') AS calls, {sums}
+            FROM ledger AS l FINAL WHERE {scope.charged}
+            GROUP BY GROUPING SETS ((), {", ".join(f"({column})" for column in columns)})
+        ) AS s
+        WHERE section NOT IN {tuple(ORIGINS)} OR name IS NOT NULL
+        {"" if dearest is None else f"QUALIFY section NOT IN {tuple(ORIGINS)} OR place <= {dearest}"}
     """
 
 

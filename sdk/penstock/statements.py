@@ -30,10 +30,10 @@ class Spend(Value):
 
 
 class BillLine(Spend):
-    """What one model, user or agent cost."""
+    """What one model, user, agent, pipeline or conversation cost."""
 
     name: str | None
-    """Of the model, user or agent; None for calls that were reported without one."""
+    """Of the model, user or agent, None for calls that were reported without one; or the id of the other two."""
 
 
 class AdjustedMonth(Value):
@@ -79,7 +79,10 @@ class Statement(Value):
     """Restricted to this user; None for all."""
     total: Spend
     by: Mapping[str, tuple[BillLine, ...]]
-    """The same broken down by `model`, `user` and `agent`: each adds up to the total."""
+    """The same broken down by `model`, `user` and `agent`, each of which adds up to the total; and what of it was
+    for a `pipeline` and for a `conversation`. The dearest first."""
+    more: Mapping[str, int]
+    """How many more pipelines and conversations there are than were asked for."""
     wasted: Wasted
     adjustments: tuple[AdjustedMonth, ...]
     quarantined: tuple[Quarantined, ...]

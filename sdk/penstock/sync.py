@@ -97,13 +97,17 @@ class SyncClient:
         """Executions as far as ClickHouse has loaded them, newest first."""
         return self._wait(self._client.list(tenant, status, limit))
 
-    def bill(self, tenant: str, month: str | None = None, *, user: str | None = None) -> Bill:
+    def bill(
+        self, tenant: str, month: str | None = None, *, user: str | None = None, dearest: int | None = None
+    ) -> Bill:
         """A tenant's bill of one accounting month."""
-        return self._wait(self._client.bill(tenant, month, user=user))
+        return self._wait(self._client.bill(tenant, month, user=user, dearest=dearest))
 
-    def spend(self, tenant: str, start: datetime, end: datetime, *, user: str | None = None) -> SpendSummary:
+    def spend(
+        self, tenant: str, start: datetime, end: datetime, *, user: str | None = None, dearest: int | None = None
+    ) -> SpendSummary:
         """What calls cost that were made from `start` to before `end`."""
-        return self._wait(self._client.spend(tenant, start, end, user=user))
+        return self._wait(self._client.spend(tenant, start, end, user=user, dearest=dearest))
 
     def tenants(self) -> Sequence[Tenant]:
         """Every configured tenant."""

@@ -72,17 +72,29 @@ class UsageCalls:
         )
         await self._usage.record(usage)
 
-    async def bill(self, tenant: str, month: str | None = None, *, user: str | None = None) -> Bill:
+    async def bill(
+        self, tenant: str, month: str | None = None, *, user: str | None = None, dearest: int | None = None
+    ) -> Bill:
         """A tenant's bill of the accounting month `YYYY-MM` (default: the current one, UTC), as far as loaded.
 
         Without charges it is all zeros. With `user`, only what is that user's.
+
+        Args:
+            dearest: how many pipelines, and how many conversations, it names at most; `Bill.more` counts the rest.
+                None names all.
         """
         period = datetime.now(UTC).strftime("%Y-%m") if month is None else month
-        return await self._billing.bill(checked(BillArguments, tenant=tenant, month=period, user=user))
+        wanted = checked(BillArguments, tenant=tenant, month=period, user=user, dearest=dearest)
+        return await self._billing.bill(wanted)
 
-    async def spend(self, tenant: str, start: datetime, end: datetime, *, user: str | None = None) -> SpendSummary:
-        """What calls cost that were made from `start` to before `end`, whichever month they are billed in."""
-        wanted = checked(SpendArguments, tenant=tenant, start=start, end=end, user=user)
+    async def spend(
+        self, tenant: str, start: datetime, end: datetime, *, user: str | None = None, dearest: int | None = None
+    ) -> SpendSummary:
+        """What calls cost that were made from `start` to before `end`, whichever month they are billed in.
+
+        `dearest` as of `bill`.
+        """
+        wanted = checked(SpendArguments, tenant=tenant, start=start, end=end, user=user, dearest=dearest)
         return await self._billing.spend(wanted)
 
     async def unresolved_calls(self, tenant: str | None = None) -> Sequence[UnresolvedCall]:

@@ -25,7 +25,10 @@ SECTIONS: dict[str, Any] = {
             BillLine(name="=cmd()", calls=2, cost_nanousd=1_234_568_890),
             BillLine(name=None, cost_nanousd=-1_000),
         ),
+        "pipeline": (BillLine(name="p-1", calls=1, cost_nanousd=5_000),),
+        "conversation": (),
     },
+    "more": {"pipeline": 1_234, "conversation": 0},
     "wasted": Wasted(tokens=7, cost_nanousd=7_000),
     "adjustments": (AdjustedMonth(month="2026-10", late_calls=1, corrections=2, cost_nanousd=-5_000),),
     "quarantined": (Quarantined(reason="too_old", calls=1), Quarantined(reason="unknown_model", calls=2)),
@@ -54,6 +57,16 @@ def test_each_breakdown_is_a_table_with_the_total(capsys: pytest.CaptureFixture[
     assert lines.count(total) == 2
     assert ["gpt-4", *total[1:]] in lines
     assert ["-", "0", "0", "0", "0", "-0.000001"] in lines
+
+
+def test_the_dearest_pipelines_are_a_table_without_the_total_that_says_how_many_more_there_are(
+    capsys: pytest.CaptureFixture[str],
+):
+    lines = shown(OPEN, capsys)
+    at = next(number for number, line in enumerate(lines) if line[:1] == ["pipeline"])
+    assert lines[at + 1] == ["p-1", "1", "0", "0", "0", "0.000005"]
+    assert " ".join(lines[at + 2]) == "and 1,234 more pipelines that cost less; --json and --csv have all"
+    assert not [line for line in lines if line[:1] == ["conversation"]]
 
 
 def test_what_is_part_of_the_bill_and_what_is_not_on_it_is_said(capsys: pytest.CaptureFixture[str]):
@@ -87,6 +100,7 @@ def test_a_spreadsheet_gets_one_row_per_value_in_exact_and_in_shown_money():
         ("model", "gpt-4", "1234567890", "1.234568"),
         ("user", "'=cmd()", "1234568890", "1.234569"),
         ("user", "", "-1000", "-0.000001"),
+        ("pipeline", "p-1", "5000", "0.000005"),
         ("wasted", "", "7000", "0.000007"),
         ("adjusted_month", "2026-10", "-5000", "-0.000005"),
         ("quarantined", "too_old", "", ""),

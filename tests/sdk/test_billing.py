@@ -46,6 +46,8 @@ class Line:
     output_tokens: int = 1
     wasted: bool = False
     usage_id: str = ""
+    pipeline_id: str | None = None
+    conversation_id: str | None = None
 
 
 class Books:
@@ -125,7 +127,10 @@ async def test_a_bill_breaks_the_month_down_by_model_user_and_agent_the_dearest_
         "model": [("claude-3-opus", 1, 5_000), ("gpt-4", 2, 1_500)],
         "user": [("bob", 1, 5_000), ("ann", 1, 1_000), (None, 1, 500)],
         "agent": [("echo", 2, 6_000), (None, 1, 500)],
+        "pipeline": [],
+        "conversation": [],
     }
+    assert bill.more == {"pipeline": 0, "conversation": 0}
     assert bill.total == Spend(
         calls=3,
         input_tokens=30,
@@ -134,6 +139,39 @@ async def test_a_bill_breaks_the_month_down_by_model_user_and_agent_the_dearest_
         output_tokens=3,
         cost_nanousd=6_500,
     )
+
+
+async def test_a_bill_names_what_pipelines_and_conversations_cost_the_dearest_first(books: Books, client: Client):
+    books.charge(
+        Line(10, pipeline_id="p1"),
+        Line(5, pipeline_id="p1"),
+        Line(20, pipeline_id="p2", user_id="bob"),
+        Line(-3, pipeline_id="p1", record_type="ChargeAdjusted"),
+        Line(7, conversation_id="c1"),
+        Line(7, conversation_id="c0"),
+        Line(1_000),
+    )
+    bill = await client.bill(books.tenant, "2026-11")
+    shown = {
+        name: [(line.name, line.calls, line.cost_nanousd) for line in bill.by[name]]
+        for name in ("pipeline", "conversation")
+    }
+    assert shown == {"pipeline": [("p2", 1, 20), ("p1", 2, 12)], "conversation": [("c0", 1, 7), ("c1", 1, 7)]}
+    anns = await client.bill(books.tenant, "2026-11", user="ann")
+    assert [line.name for line in anns.by["pipeline"]] == ["p1"]
+
+
+async def test_a_bill_of_the_dearest_counts_the_others(books: Books, client: Client):
+    books.charge(*(Line(number, conversation_id=f"c{number}", model=f"m{number}") for number in range(1, 8)))
+    books.charge(Line(1, pipeline_id="p"))
+    bill = await client.bill(books.tenant, "2026-11", dearest=2)
+    assert [line.name for line in bill.by["conversation"]] == ["c7", "c6"]
+    assert bill.more == {"pipeline": 0, "conversation": 5}
+    assert (len(bill.by["model"]), bill.total.calls) == (8, 8)
+    summary = await client.spend(books.tenant, NOVEMBER, NOVEMBER + DAY, dearest=3)
+    assert summary.more == {"pipeline": 0, "conversation": 4}
+    with pytest.raises(InvalidInput, match="dearest 0"):
+        await client.bill(books.tenant, "2026-11", dearest=0)
 
 
 async def test_a_line_that_was_loaded_twice_is_billed_once(books: Books, client: Client):
@@ -218,7 +256,7 @@ async def test_an_empty_bill_is_all_zeros_and_of_any_month(books: Books, client:
     for month in ("2026-11", "2031-01"):
         bill = await client.bill(books.tenant, month)
         assert (bill.total, bill.closed_at) == (Spend(), None)
-        assert bill.by == {"model": (), "user": (), "agent": ()}
+        assert bill.by == {"model": (), "user": (), "agent": (), "pipeline": (), "conversation": ()}
         assert (bill.wasted.cost_nanousd, bill.adjustments, bill.unresolved.calls) == (0, (), 0)
 
 
@@ -283,6 +321,8 @@ some_lines = st.lists(
         cache_write_tokens=amounts,
         output_tokens=amounts,
         wasted=st.booleans(),
+        pipeline_id=st.none() | names,
+        conversation_id=st.none() | names,
     ),
     min_size=1,
     max_size=40,
@@ -311,13 +351,17 @@ def test_every_breakdown_adds_up_to_the_exact_total(
     assert bill.total == summed(lines)
     assert bill.total.cost_nanousd == sum(part.total.cost_nanousd for part in parts)
     for statement in (bill, *parts):
-        for name, broken_down in statement.by.items():
+        for name in ("model", "user", "agent"):
+            broken_down = statement.by[name]
             sums = {field: sum(getattr(line, field) for line in broken_down) for field in Spend.model_fields}
             assert Spend(**sums) == statement.total, name
-    for name, column in (("model", "model"), ("user", "user_id"), ("agent", "agent_type")):
+    columns = {"model": "model", "user": "user_id", "agent": "agent_type"}
+    origins = {"pipeline": "pipeline_id", "conversation": "conversation_id"}
+    for name, column in (columns | origins).items():
         of: dict[str | None, list[Line]] = defaultdict(list)
         for line in lines:
-            of[getattr(line, column)].append(line)
+            if name in columns or getattr(line, column) is not None:
+                of[getattr(line, column)].append(line)
         found = {line.name: Spend(**line.model_dump(exclude={"name"})) for line in bill.by[name]}
         assert found == {value: summed(group) for value, group in of.items()}
     adjusting = [line for line in lines if line.adjusts_period or line.record_type == "ChargeAdjusted"]

@@ -232,6 +232,15 @@ class ProviderCall(Record):
     """Gigabytes of memory times milliseconds."""
 
 
+class AccountedCall(ProviderCall):
+    """A reported call, with what accounts knows of its execution."""
+
+    pipeline_id: str | None = None
+    """The pipeline whose stage the execution runs, as it was admitted; null for any other, and without one."""
+    conversation_id: str | None = None
+    """The conversation whose turn it answers, likewise."""
+
+
 COUNTS = (
     *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
     *("tool_calls", "sandbox_cpu_ms", "sandbox_gb_ms"),
@@ -274,6 +283,9 @@ class UsageUnresolved(Record):
     cap_tokens: Int64
     reserved_tokens: Int64
     reserved_nanousd: Int64
+    pipeline_id: str | None = None
+    """As of an AccountedCall, as is the one below."""
+    conversation_id: str | None = None
 
 
 class SpendWasted(Record):
@@ -287,9 +299,12 @@ class SpendWasted(Record):
     period: str
     wasted_tokens: Int64
     wasted_nanousd: Int64
+    pipeline_id: str | None = None
+    """As of an AccountedCall, as is the one below."""
+    conversation_id: str | None = None
 
 
-class UsageCharged(ProviderCall):
+class UsageCharged(AccountedCall):
     """One ledger line: one call, one price, one rounding. `event_id` is the line_id."""
 
     NAMESPACE: ClassVar[str] = NAMESPACE_V1
@@ -316,7 +331,7 @@ class CorrectUsage(ProviderCall):
     """Why, in the words of whoever asks."""
 
 
-class ChargeAdjusted(ProviderCall):
+class ChargeAdjusted(AccountedCall):
     """A ledger line that corrects what one call was charged. All counts are differences, and so is the cost."""
 
     NAMESPACE: ClassVar[str] = NAMESPACE_V1
@@ -349,7 +364,7 @@ class CorrectionRefused(Record):
     detail: str
 
 
-class UsageQuarantined(ProviderCall):
+class UsageQuarantined(AccountedCall):
     """Usage that cannot be charged now; it is on no bill until it is settled."""
 
     NAMESPACE: ClassVar[str] = NAMESPACE_V1

@@ -13,6 +13,9 @@ from penstock.errors import InvalidInput
 from penstock.money import usd_text
 from penstock.statements import Bill, Spend, SpendSummary
 
+DEAREST_SHOWN = 20
+"""Pipelines and conversations on the screen; a spreadsheet gets all."""
+
 
 def register(app: typer.Typer) -> None:
     """Add `bill`."""
@@ -33,9 +36,10 @@ def bill(
 ) -> None:
     """Show what a tenant owes for a month, or spent in a time.
 
-    By model, user and agent.
+    By model, user, agent, pipeline and conversation.
 
-    USD to six decimals; with --json and --csv in exact nano-USD too.
+    USD to six decimals, and the 20 dearest pipelines and conversations; with --json and --csv in exact nano-USD
+    too, and all of them.
     """
     if as_json and as_csv:
         raise InvalidInput("--json and --csv: give one of them")
@@ -43,6 +47,7 @@ def bill(
         raise InvalidInput("--month and --from/--to: a bill is of a month, a summary of a time; give one of them")
     if (start is None) != (end is None):
         raise InvalidInput("--from and --to: give both")
+    dearest = None if as_json or as_csv else DEAREST_SHOWN
     between = None if start is None or end is None else (_moment("--from", start), _moment("--to", end))
 
     async def go() -> Bill | SpendSummary:
@@ -50,8 +55,8 @@ def bill(
 
         async with Client() as client:
             if between is None:
-                return await client.bill(tenant, month, user=user)
-            return await client.spend(tenant, *between, user=user)
+                return await client.bill(tenant, month, user=user, dearest=dearest)
+            return await client.spend(tenant, *between, user=user, dearest=dearest)
 
     found = complete(go())
     if as_json:
@@ -76,9 +81,16 @@ def _moment(option: str, text: str) -> datetime:
 def _print(found: Bill | SpendSummary) -> None:
     OUT.print(printable(_title(found)), style="italic", markup=False, soft_wrap=True)
     for name, lines in found.by.items():
-        sums = [*((line.name or "-", *_cells(line)) for line in lines), ("total", *_cells(found.total))]
+        more = found.more.get(name)
+        if more is not None and not lines:
+            continue
+        sums = [(line.name or "-", *_cells(line)) for line in lines]
+        if more is None:
+            sums.append(("total", *_cells(found.total)))
         OUT.print()
         print_table((name, ">calls", ">input tokens", ">cached", ">output tokens", ">USD"), sums)
+        if more:
+            OUT.print(f"and {more:,} more {name}s that cost less; --json and --csv have all", soft_wrap=True)
     if found.adjustments:
         adjusted = (
             (month.month, f"{month.late_calls:,}", f"{month.corrections:,}", usd_text(month.cost_nanousd))

@@ -37,8 +37,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "
 def print_csv(statement: Bill | SpendSummary, file: TextIO | None = None) -> None:
     """Write `statement` to `file`, or standard output: a header, then a row per value of what `by` names.
 
-    `by` is `total`, `model`, `user`, `agent`, `wasted`, `adjusted_month`, `quarantined` (by reason) or
-    `unresolved`. Only the rows of one `by` add up. Cells that do not apply are empty.
+    `by` is `total`, `model`, `user`, `agent`, `pipeline`, `conversation`, `wasted`, `adjusted_month`,
+    `quarantined` (by reason) or `unresolved`. Only the rows of one `by` add up. Cells that do not apply are empty.
     """
     about = {"tenant_id": statement.tenant_id, "user_id": statement.user_id} | _time_of(statement)
     # Lines end in CR LF, as RFC 4180 has it: only then does this module quote a lone CR too.

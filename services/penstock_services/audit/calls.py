@@ -21,6 +21,7 @@ from penstock_schemas.records.accounts import COUNTS, ProviderCall
 from penstock_services.audit.calendar import moment
 from penstock_services.audit.closings import Closings
 from penstock_services.audit.findings import Difference, Findings, Key
+from penstock_services.audit.origins import Origins, origin_in
 from penstock_services.audit.price_history import LATEST, Expected, PriceHistory
 from penstock_services.topic_reader import Read
 
@@ -30,10 +31,11 @@ Charge = UsageCharged | ChargeAdjusted
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What decides a call's price and month."""
+    """What decides a call's price and month, and what it is part of."""
 
     prices: PriceHistory
     closings: Closings
+    origins: Origins
 
     def expected(self, report: ProviderCall, call: Read, line: Read) -> Expected:
         """What the call reported first as `call` costs with the counts of `report`, as known before `line`."""
@@ -129,6 +131,7 @@ class CallCheck:
             return
         self._findings.usage_records += 1
         self._check_period(call, line)
+        self._check_origin(call, line)
         usage, at = call.record, moment(call)
         assert isinstance(usage, RecordUsage)
         waits = getattr(line.record, "reason", "") == "unknown_model"
@@ -144,6 +147,7 @@ class CallCheck:
         report = source.record
         assert isinstance(report, RecordUsage | CorrectUsage)
         self._check_period(call, line)
+        self._check_origin(call, line)
         expected = self._book.expected(report, call, line)
         due = (expected.nanousd or 0) - self._worth
         self._findings.usage_records += 1
@@ -161,8 +165,19 @@ class CallCheck:
         if (period := self._book.period(call, line)) != _period(line):
             self._differ(f"accounted in {_period(line)}, belongs to {period}")
 
+    def _check_origin(self, call: Read, line: Read) -> None:
+        said, expected = origin_in(_line(line)), self._book.origins.expected(call)
+        if expected is not None and said not in expected:
+            asked = " or ".join(sorted(_in_words(*origin) for origin in expected))
+            self._differ(f"is for {_in_words(*said)}, its request says {asked}")
+
     def _differ(self, what: str, expected: int | None = None, found: int | None = None) -> None:
         self._findings.differences.append(Difference(*self._key, what, expected, found))
+
+
+def _in_words(pipeline_id: str | None, conversation_id: str | None) -> str:
+    named = (("pipeline", pipeline_id), ("conversation", conversation_id))
+    return " and ".join(f"{name} {which}" for name, which in named if which) or "no pipeline or conversation"
 
 
 def _line(read: Read) -> Charge | UsageQuarantined:

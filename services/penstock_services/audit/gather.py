@@ -9,8 +9,18 @@ from penstock.errors import Unverifiable
 from penstock.settings import KafkaSettings
 from penstock_schemas import topics
 from penstock_schemas.codec import Codec
+from penstock_schemas.records import RequestExecution
 from penstock_services.audit.findings import Findings
-from penstock_services.audit.recount import ANSWERS, COMMANDS, LINES, REPORTS, LedgerLine, Sources, recount
+from penstock_services.audit.recount import (
+    ANSWERS,
+    COMMANDS,
+    LINES,
+    REPORTS,
+    LedgerLine,
+    PartKey,
+    Sources,
+    recount,
+)
 from penstock_services.pricing.published import published_prices
 from penstock_services.topic_reader import Read, TopicReader
 
@@ -30,8 +40,10 @@ async def audit_month(month: str, kafka: KafkaSettings, codec: Codec, clickhouse
     sources = Sources(
         usage=[read for read in usage if isinstance(read.record, REPORTS + COMMANDS)],
         lines=[read for read in charged if isinstance(read.record, LINES + ANSWERS)],
+        requests=[read for read in usage if isinstance(read.record, RequestExecution)],
     )
-    return recount(month, sources, _ledger(clickhouse, month), _bills(clickhouse, month), published_prices())
+    bills, parts = _bills(clickhouse, month), _parts(clickhouse, month)
+    return recount(month, sources, _ledger(clickhouse, month), bills, parts, published_prices())
 
 
 async def _read(kafka: KafkaSettings, codec: Codec, names: tuple[str, ...], month: str) -> list[Read]:
@@ -53,7 +65,7 @@ async def _read(kafka: KafkaSettings, codec: Codec, names: tuple[str, ...], mont
 
 def _ledger(clickhouse: Any, month: str) -> list[LedgerLine]:
     query = """
-        SELECT tenant_id, usage_id, toString(line_id), cost_nanousd
+        SELECT tenant_id, usage_id, toString(line_id), cost_nanousd, pipeline_id, conversation_id
         FROM ledger FINAL WHERE period = {month:String}
     """
     return [LedgerLine(*row) for row in clickhouse.query(query, parameters={"month": month}).result_rows]
@@ -62,3 +74,14 @@ def _ledger(clickhouse: Any, month: str) -> list[LedgerLine]:
 def _bills(clickhouse: Any, month: str) -> dict[str, int]:
     query = "SELECT tenant_id, sum(cost_nanousd) FROM v_bill WHERE period = {month:String} GROUP BY tenant_id"
     return {tenant: int(cost) for tenant, cost in clickhouse.query(query, parameters={"month": month}).result_rows}
+
+
+def _parts(clickhouse: Any, month: str) -> dict[PartKey, int]:
+    query = """
+        SELECT tenant_id, 'pipeline', pipeline_id, cost_nanousd FROM v_bill_pipelines WHERE period = {month:String}
+        UNION ALL
+        SELECT tenant_id, 'conversation', conversation_id, cost_nanousd
+        FROM v_bill_conversations WHERE period = {month:String}
+    """
+    rows = clickhouse.query(query, parameters={"month": month}).result_rows
+    return {(tenant, kind, name): int(cost) for tenant, kind, name, cost in rows}

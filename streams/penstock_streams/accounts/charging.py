@@ -13,6 +13,7 @@ from penstock_schemas.records.accounts import COUNTS, ProviderCall
 from penstock_services.pricing import Price, Tokens, Units, cost_nanousd
 from penstock_streams.accounts import model as m
 from penstock_streams.accounts.closing import accounted_in, open_since
+from penstock_streams.accounts.origin import origin_of
 from penstock_streams.accounts.policy import Policy
 from penstock_streams.accounts.prices import price_at
 from penstock_streams.accounts.validation import CLOCK_AHEAD_US, CLOCK_BEHIND_US
@@ -51,6 +52,7 @@ def charge(rows: Rows, policy: Policy, usage: RecordUsage, event: Event) -> Usag
         "usage_topic": event.topic,
         "usage_partition": event.partition,
         "usage_offset": event.offset,
+        **origin_of(rows, usage.tenant_id, usage.execution_id),
     }
     if usage.occurred_at < month_start_us(event.timestamp, -1):
         detail = "happened before the previous month; a report this late may be a repeat nobody remembers"
@@ -99,6 +101,8 @@ def counted(usage: RecordUsage, line: UsageCharged | UsageQuarantined, event: Ev
         made_by=maker_of(usage),
         charged=charged_with(None, line) if isinstance(line, UsageCharged) else None,
         waits_for_price=isinstance(line, UsageQuarantined) and line.reason == "unknown_model",
+        pipeline_id=line.pipeline_id,
+        conversation_id=line.conversation_id,
     )
 
 

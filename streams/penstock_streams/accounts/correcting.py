@@ -66,6 +66,8 @@ def _line(
         "usage_topic": event.topic,
         "usage_partition": event.partition,
         "usage_offset": event.offset,
+        "pipeline_id": counted.pipeline_id,
+        "conversation_id": counted.conversation_id,
     }
     line = charged(call, command, price) if price else None
     if price is None or line is None:

@@ -141,12 +141,19 @@ class Accounts:
         else:
             work = reserve(books, budgets, work, ceiling, decision)
         books.into(decision)
+        answer = m.Answer(
+            request.tenant_id,
+            digest,
+            "admitted",
+            pipeline_id=request.pipeline_id,
+            conversation_id=request.conversation_id,
+        )
         if tenant.active < tenant.concurrency and not tenant.waiting:
-            decision.puts[key] = m.Answer(request.tenant_id, digest, "admitted")
+            decision.puts[key] = answer
             decision.outputs += admitted(work, tenant)
             tenant = replace(tenant, active=tenant.active + 1)
         else:
-            decision.puts[key] = m.Answer(request.tenant_id, digest, "queued", arrival=tenant.tail)
+            decision.puts[key] = replace(answer, state="queued", arrival=tenant.tail)
             decision.puts[m.waiting_key(request.tenant_id, tenant.tail)] = m.Waiting(work)
             queued = r.ExecutionQueued(**work.identity(), model=work.model, queue=work.queue, position=tenant.tail)
             decision.outputs.append(Output(topics.EXECUTIONS_EVENTS, queued))

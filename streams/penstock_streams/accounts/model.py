@@ -33,7 +33,7 @@ class Tenant(Row, frozen=True, tag="tenant"):
         return self.tail - self.head - self.cancelled
 
 
-class Answer(Row, frozen=True, tag="answer"):
+class Answer(Row, frozen=True, omit_defaults=True, tag="answer"):
     """What a request was told; kept so that the same request_id is answered once."""
 
     tenant_id: str
@@ -43,6 +43,9 @@ class Answer(Row, frozen=True, tag="answer"):
     """Arrival number, while it is queued."""
     accepted_epoch: int | None = None
     """The attempt whose result counts, once it is settled."""
+    pipeline_id: str | None = None
+    """What the run is part of, as is the one below; what is charged for it says so."""
+    conversation_id: str | None = None
 
 
 class Waiting(Row, frozen=True, tag="waiting"):
@@ -69,6 +72,9 @@ class Counted(Row, frozen=True, omit_defaults=True, tag="counted"):
     charged: Charged | None = None
     """None while it is in quarantine."""
     waits_for_price: bool = False
+    pipeline_id: str | None = None
+    """As its first line says, as does the one below: corrections come after the execution is forgotten."""
+    conversation_id: str | None = None
 
 
 class PriceVersion(msgspec.Struct, frozen=True, array_like=True):

@@ -23,6 +23,7 @@ from penstock_streams.accounts import model as m
 from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.budget import ZERO, Amount
 from penstock_streams.accounts.closing import accounted_in
+from penstock_streams.accounts.origin import origin_of
 from penstock_streams.accounts.validation import Problem
 from penstock_streams.kit import Decision, Output, Rows
 from penstock_streams.work import Work
@@ -160,6 +161,7 @@ def close_reservation(
         "execution_id": execution_id,
         "user_id": reservation.user_id,
         "agent_type": reservation.agent_type,
+        **origin_of(rows, tenant_id, execution_id),
     }
     left = reservation.left
     for call in reservation.calls:

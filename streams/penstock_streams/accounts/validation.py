@@ -19,6 +19,7 @@ DEFAULT_ATTEMPTS = 3
 MAX_TOKENS = 10_000_000
 """More output tokens than any model gives in a day; above it the number is a mistake."""
 MAX_RESERVED_TOKENS = 10**12
+MAX_ID_CHARS = 256
 MAX_METADATA_BYTES = 8 * 1024
 CLOCK_BEHIND_US = 48 * HOUR_US
 CLOCK_AHEAD_US = 5 * MINUTE_US
@@ -54,6 +55,9 @@ def problem_with(request: RequestExecution, received_us: int, queues: frozenset[
     ):
         if value is not None and not 1 <= value <= most:
             return Problem("invalid_request", f"{name} must be 1 to {most}, was {value}")
+    for name, part_of in (("conversation_id", request.conversation_id), ("pipeline_id", request.pipeline_id)):
+        if part_of is not None and not 1 <= len(part_of) <= MAX_ID_CHARS:
+            return Problem("invalid_request", f"{name} must be 1 to {MAX_ID_CHARS} characters, was {len(part_of)}")
     if request.queue not in queues:
         known = ", ".join(sorted(queues))
         return Problem("unknown_queue", f"queue {request.queue[:80]!r} is not one of: {known}")

@@ -60,7 +60,7 @@ class Books:
         ledger = [LedgerLine(line.tenant_id, line.usage_id, line.event_id, line.cost_nanousd) for line in lines]
         bills = {"acme": sum(line.cost_nanousd for line in lines)}
         written = [Read(record, EVENTS, 0, offset, NOVEMBER) for offset, record in enumerate(self.written)]
-        return recount(month, Sources(self.reports, written), ledger, bills, published_prices())
+        return recount(month, Sources(self.reports, written), ledger, bills, {}, published_prices())
 
     def differences(self) -> list[str]:
         return [difference.what for month in MONTHS for difference in self.audit(month).differences]

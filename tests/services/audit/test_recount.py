@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_schemas.records import ListedPrice, ListPrice, RecordUsage, UsageCharged
+from penstock_schemas.records import ChargeAdjusted, ListedPrice, ListPrice, RecordUsage, UsageCharged
 from penstock_services.audit.recount import LedgerLine, Sources, recount
 from penstock_services.pricing.published import published_prices
 from penstock_services.topic_reader import Read
@@ -42,16 +42,22 @@ def on_kafka(*records) -> list[Read]:
     return [Read(record, "penstock.accounts.events.v1", 0, offset, NOW) for offset, record in enumerate(records)]
 
 
+def ledger_line(line: UsageCharged | ChargeAdjusted) -> LedgerLine:
+    """As the loader writes it."""
+    identity = (line.tenant_id, line.usage_id, line.event_id, line.cost_nanousd)
+    return LedgerLine(*identity, line.pipeline_id, line.conversation_id)
+
+
 def books(*reads: Read):
     """Usage, lines, ledger and bills that agree."""
     lines = [line_for(read) for read in reads]
     charged = [line for line in lines if isinstance(line, UsageCharged)]
-    ledger = [LedgerLine(line.tenant_id, line.usage_id, line.event_id, line.cost_nanousd) for line in charged]
+    ledger = [ledger_line(line) for line in charged]
     return list(reads), lines, ledger, {"acme": sum(line.cost_nanousd for line in charged)}
 
 
 def audit(usage, lines, ledger, bills):
-    return recount(MONTH, Sources(usage, on_kafka(*lines)), ledger, bills, PUBLISHED)
+    return recount(MONTH, Sources(usage, on_kafka(*lines)), ledger, bills, {}, PUBLISHED)
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
@@ -173,10 +179,10 @@ def decided(accounts: Accounts, *inputs: Read | ListPrice) -> tuple[list[Read], 
 
 def audited(usage, written, listings=(COMMAND,)):
     charged = [line for line in written if isinstance(line, UsageCharged)]
-    ledger = [LedgerLine(line.tenant_id, line.usage_id, line.event_id, line.cost_nanousd) for line in charged]
+    ledger = [ledger_line(line) for line in charged]
     bills = {"acme": sum(line.cost_nanousd for line in charged)} if charged else {}
     commands = [Read(listing, TOPIC, 0, 1_000 + n, NOW) for n, listing in enumerate(listings)]
-    return recount(MONTH, Sources([*usage, *commands], on_kafka(*written)), ledger, bills, PUBLISHED)
+    return recount(MONTH, Sources([*usage, *commands], on_kafka(*written)), ledger, bills, {}, PUBLISHED)
 
 
 def test_the_audit_agrees_with_overrides_repricing_fallback_tiers_and_units():
