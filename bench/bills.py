@@ -6,8 +6,8 @@ The ledger is filled inside ClickHouse (the embedded engine, a folder of its own
 several parts, a tenth of them inserted twice, beside nine smaller tenants. A quarter of the lines is for a hundred
 thousand pipelines, another for as many conversations. Some lines are late, corrections or waste, and some usage is
 on no bill. The bill is the command line's, with all its sections, in an open month, then with every pipeline and
-conversation, as in a spreadsheet; then its partition is optimized, as closing it does. The roll-up is what the engine
-made of it all.
+conversation, as in a spreadsheet; then its partition is optimized, as closing it does. The roll-up is what the
+engine made of it all.
 """
 
 from __future__ import annotations

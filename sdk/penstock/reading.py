@@ -140,6 +140,8 @@ class Reading:
     def _connect(self) -> Client:
         import clickhouse_connect
 
+        from penstock.asked_once import AskedOnce
+
         return clickhouse_connect.get_client(
             host=self._settings.host,
             port=self._settings.port,
@@ -151,6 +153,7 @@ class Reading:
             autogenerate_session_id=False,  # a session would forbid two queries at once
             connect_timeout=int(self._answer_within_s) or 1,
             send_receive_timeout=int(self._answer_within_s) or 1,
+            pool_mgr=AskedOnce.made(),
         )
 
     def _unreachable(self, cause: Exception) -> ClickHouseUnreachable:

@@ -16,7 +16,7 @@ import penstock
 from penstock_schemas import records as r
 from penstock_schemas.topics import PIPELINES_REQUESTS
 from tests.e2e.conftest import Stack
-from tests.e2e.piping import Piping, about, request, spec
+from tests.e2e.piping import WITHIN_S, Piping, about, request, spec
 from tests.e2e.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -201,3 +201,28 @@ def test_a_fan_out_stays_within_the_budget_and_the_end_gives_the_rest_back(stack
         return int(stack.json("budget", "check", tenant, "--tokens", "1", "--model", "gpt-4")["tokens_left"])
 
     eventually(lambda: left() == 200_000 - 100 * 30)
+
+
+def test_the_bill_names_the_pipeline_and_the_conversation_and_the_audit_agrees(
+    stack: Stack, pipe: Pipe, tenant: str
+):
+    asked = request(tenant, spec("a", 0, model="gpt-4"), spec("b", 1, "{previous_output}", model="gpt-4"))
+
+    async def go(piping: Piping, client: penstock.Client) -> str:
+        await piping.ask(asked)
+        posted = await client.post_message("hello", tenant=tenant, user="ann", agent="echo", model="gpt-4")
+        await client.answer(posted, timeout_s=WITHIN_S)
+        return posted.conversation_id
+
+    conversation = pipe(go)
+    alone = stack.penstock("run", "echo", "--input", "hi", "--tenant", tenant, "--model", "gpt-4", "--follow")
+    assert alone.returncode == 0, alone.stderr
+    bill = eventually(lambda: found if (found := stack.json("bill", tenant))["total"]["calls"] == 4 else None)
+    named = {name: [(line["name"], line["calls"]) for line in lines] for name, lines in bill["by"].items()}
+    assert named["pipeline"] == [(asked.pipeline_id, 2)]
+    assert named["conversation"] == [(conversation, 1)]
+    shown = stack.penstock("bill", tenant).stdout
+    assert asked.pipeline_id in shown
+    assert conversation in shown
+    audited = stack.penstock("audit")
+    assert audited.returncode == 0, audited.stdout

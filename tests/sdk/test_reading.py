@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 import pytest
 
 from penstock.client import Client
 from penstock.errors import ClickHouseUnreachable, InvalidInput, NotFound
+from penstock.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
 from penstock_schemas import records as r
 from penstock_schemas.topics import ACCOUNTS_REQUESTS
-from tests.sdk.platform import Platform, until
+from tests.sdk.platform import NOWHERE, Platform, until
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +119,29 @@ async def test_a_database_without_the_schema_is_told_how_to_get_it(platform: Pla
     async with platform.client(clickhouse=empty) as client:
         with pytest.raises(ClickHouseUnreachable, match="penstock clickhouse migrate"):
             await client.bill("acme")
+
+
+async def test_prices_are_read_from_clickhouse_alone(platform: Platform):
+    nowhere = KafkaSettings(bootstrap_servers=NOWHERE)
+    async with platform.client(kafka=nowhere, registry=RegistrySettings(url=f"http://{NOWHERE}")) as client:
+        assert isinstance(await client.prices(), list)
+
+
+async def test_a_clickhouse_that_says_nothing_is_asked_once_and_named():
+    asked: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        await reader.read()  # until the client gives up
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        _, port = server.sockets[0].getsockname()
+        silent = ClickHouseSettings(host="127.0.0.1", port=port)
+        async with Client(clickhouse=silent, answer_within_s=1) as client:
+            with pytest.raises(ClickHouseUnreachable, match=f"127.0.0.1:{port} .* does not answer"):
+                await client.prices()
+    assert len(asked) == 1
 
 
 async def _letter(client: Client, event_id: str):
