@@ -48,6 +48,9 @@ def late_and_corrected(tenant: str, period: str) -> list[r.Record]:
     return [late, r.ChargeAdjusted(**late.model_dump() | differences | made)]
 
 
+OF_LINES = {"agent_type": "echo", "user_id": "ann", "pipeline_id": "p", "conversation_id": "c"}
+
+
 @pytest.fixture
 async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) -> Any:
     """A client of a database that has something of everything, of the tenant acme."""
@@ -74,7 +77,7 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
     lines = [charged(acme, n, cost_nanousd=n + 1, execution=execution_id(acme, "completed")) for n in range(LINES)]
     await kafka.produce(
         r.TenantConfigured(tenant_id=acme, tier="pro", concurrency=4, queue_limit=50, suspended=False),
-        *(line.model_copy(update={"agent_type": "echo", "user_id": "ann"}) for line in lines),
+        *(line.model_copy(update=OF_LINES) for line in lines),
         *(record for period in BILLED for record in late_and_corrected(acme, period)),
         r.PeriodClosed(tenant_id=r.SYSTEM_TENANT, partition=0, closed_by="command", period="2026-10"),
         charged(acme, 500, cost_nanousd=7).model_copy(update={"event_id": "this-month", "period": THIS_MONTH}),
@@ -187,6 +190,12 @@ async def test_artifacts_are_what_the_accepted_attempt_kept_last(loaded: Any) ->
         "SELECT artifacts, artifacts_ref_size FROM v_executions WHERE tenant_id = 'acme' AND status = 'completed'"
     )
     assert loaded.query(counted).result_rows == [(2, 200)]
+
+
+async def test_a_pipeline_and_a_conversation_cost_what_their_lines_do(loaded: Any) -> None:
+    for of in ("pipeline", "conversation"):
+        query = f"SELECT {of}_id, calls, cost_nanousd FROM v_bill_{of}s WHERE tenant_id = 'acme'"
+        assert loaded.query(query).result_rows == [(of[0], LINES, LINES * (LINES + 1) // 2)]
 
 
 async def test_attempts_say_how_each_one_ended(loaded: Any) -> None:
