@@ -200,7 +200,7 @@ EXECUTIONS_PROGRESS = Topic(
     stage="executions",
     kind="progress",
     routing_field="execution_id",
-    records=(r.ProgressReported, r.StepStarted, r.StepFinished, r.ToolCalled, r.OutputEmitted),
+    records=(r.ProgressReported, r.StepStarted, r.StepFinished, r.ToolCalled, r.OutputEmitted, r.ArtifactKept),
     writers=("worker",),
     retention_s=7 * DAY_S,
 )

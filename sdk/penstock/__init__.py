@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from penstock.client import Client
     from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
     from penstock.errors import PenstockError
+    from penstock.kept import Artifact
     from penstock.models import Cursor, Execution, Lease, Price, ProgressGap, Submission, Tenant
     from penstock.pipelines.models import Pipeline, PipelineStage, StartedPipeline
     from penstock.statements import Bill, BillLine, SpendSummary
     from penstock.sync import SyncClient
 
 __all__ = [
+    "Artifact",
     "Bill",
     "BillLine",
     "Client",
@@ -47,6 +49,7 @@ _HOME_OF = (
         "Client": "penstock.client",
         "SyncClient": "penstock.sync",
         "PenstockError": "penstock.errors",
+        "Artifact": "penstock.kept",
     }
     | dict.fromkeys(
         ("Cursor", "Execution", "Lease", "Price", "ProgressGap", "Submission", "Tenant"), "penstock.models"

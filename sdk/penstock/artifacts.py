@@ -61,6 +61,10 @@ class ArtifactStore:
         _check_size(len(data))
         return await asyncio.to_thread(self._put, data, scope)
 
+    def ref_of(self, sha256: str, size: int) -> PayloadRef:
+        """The reference of bytes that were put into this store, outside of any scope."""
+        return PayloadRef(sha256=sha256, size=size, uri=self._uri_of(self._path_of(sha256)))
+
     async def get(self, ref: PayloadRef) -> bytes:
         """The bytes of `ref`, checked against its size and hash.
 

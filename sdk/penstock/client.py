@@ -9,6 +9,7 @@ from typing import Self
 
 from penstock.account_calls import AccountCalls
 from penstock.answers import Answers
+from penstock.artifact_calls import ArtifactCalls
 from penstock.artifacts import ArtifactStore
 from penstock.billing import Billing
 from penstock.broadcasting import Broadcasting
@@ -37,7 +38,7 @@ from penstock.usage import Usage
 from penstock.usage_calls import UsageCalls
 
 
-class Client(ExecutionCalls, ConversationCalls, PipelineCalls, AccountCalls, UsageCalls):
+class Client(ExecutionCalls, ArtifactCalls, ConversationCalls, PipelineCalls, AccountCalls, UsageCalls):
     """Submits, follows and reads. Use as an async context manager; connects on first use.
 
     Any call may raise `KafkaUnreachable`, `RegistryUnreachable` or `ClickHouseUnreachable`, each with the

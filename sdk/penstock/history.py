@@ -132,8 +132,7 @@ def _ends(placed: Placed) -> bool:
 def _record(row: Row) -> r.Record:
     record_type: type[r.Record] = getattr(r, row["record_type"])
     fields = {name: row[name] for name in record_type.model_fields if name in row}
-    if row.get("output_ref_sha256"):
-        fields["output_ref"] = r.PayloadRef(
-            sha256=row["output_ref_sha256"], size=row["output_ref_size"], uri=row["output_ref_uri"]
-        )
+    for name, kind in (("output_ref", r.PayloadRef), ("artifacts_ref", r.ArtifactsRef)):
+        if row.get(f"{name}_sha256"):
+            fields[name] = kind(sha256=row[f"{name}_sha256"], size=row[f"{name}_size"], uri=row[f"{name}_uri"])
     return record_type.model_validate(fields)

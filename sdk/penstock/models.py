@@ -97,6 +97,10 @@ class Execution(Value):
     output: str | None = None
     output_ref: PayloadRef | None = None
     """Where the output is, when it is above 32 KiB."""
+    artifacts: int = 0
+    """How many files the accepted attempt kept; `Client.artifacts` lists them."""
+    artifacts_ref: PayloadRef | None = None
+    """Where that list is."""
     error_type: str | None = None
     error_message: str | None = None
     reason: str | None = None

@@ -71,7 +71,8 @@ def _changes(record: r.Record) -> dict[str, Any]:
         case r.AttemptLost() | r.AttemptFailed():
             return {"status": "admitted"}
         case r.ExecutionCompleted():
-            return _ended(record, "completed") | {"output": record.output, "output_ref": record.output_ref}
+            names = ("output", "output_ref", "artifacts", "artifacts_ref")
+            return _ended(record, "completed") | {name: getattr(record, name) for name in names}
         case r.ExecutionFailed():
             error = {"error_type": record.error_type, "error_message": record.error_message}
             return _ended(record, "failed") | error

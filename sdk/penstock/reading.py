@@ -183,6 +183,8 @@ _REPORTED_CALLS = f"""
 
 
 def _execution(row: Row) -> Execution:
-    ref = {name: row[f"output_ref_{name}"] for name in ("sha256", "size", "uri")}
     present = {name: value for name, value in row.items() if value is not None}  # the model has its own defaults
-    return Execution.model_validate(present | ({"output_ref": ref} if ref["sha256"] else {}))
+    for ref in ("output_ref", "artifacts_ref"):
+        if row[f"{ref}_sha256"]:
+            present[ref] = {name: row[f"{ref}_{name}"] for name in ("sha256", "size", "uri")}
+    return Execution.model_validate(present)

@@ -14,6 +14,7 @@ from penstock.arguments import PriceArguments
 from penstock.client import Client
 from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
 from penstock.followed import Item
+from penstock.kept import Artifact
 from penstock.models import (
     Adjustment,
     BudgetCheck,
@@ -84,6 +85,14 @@ class SyncClient:
     def get(self, execution_id: str) -> Execution:
         """The state of one execution as of now."""
         return self._wait(self._client.get(execution_id))
+
+    def artifacts(self, execution_id: str) -> Sequence[Artifact]:
+        """The files that the accepted attempt of an execution kept."""
+        return self._wait(self._client.artifacts(execution_id))
+
+    def read_artifact(self, execution_id: str, artifact: Artifact | str) -> bytes:
+        """The bytes of one of these files."""
+        return self._wait(self._client.read_artifact(execution_id, artifact))
 
     def cancel(self, execution_id: str, *, reason: str = "", tenant: str | None = None) -> Execution:
         """End an execution before its result."""

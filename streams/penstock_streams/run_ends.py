@@ -45,7 +45,8 @@ def _is_id(text: str | None) -> bool:
 def _how(end: LifecycleEvent) -> dict[str, Any]:
     match end:
         case r.ExecutionCompleted():
-            return {"status": "completed", "output": end.output, "output_ref": end.output_ref}
+            result = {"output": end.output, "output_ref": end.output_ref, "artifacts_ref": end.artifacts_ref}
+            return {"status": "completed"} | result
         case r.ExecutionFailed():
             return {"status": "failed", "error_type": end.error_type, "error_message": end.error_message}
         case r.ExecutionTimedOut():

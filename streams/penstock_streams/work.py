@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from penstock_schemas.records import (
+    ArtifactsRef,
     ContentRef,
+    HandedArtifacts,
     HistoryMessage,
     PayloadRef,
     PreviousOutput,
@@ -83,6 +85,22 @@ class Earlier(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
+class Handed(msgspec.Struct, frozen=True, array_like=True):
+    """A HandedArtifacts at rest."""
+
+    folder: str
+    ref: Ref
+
+    @classmethod
+    def of(cls, handed: HandedArtifacts) -> Handed:
+        return cls(handed.folder, Ref.of(handed.ref))
+
+    def handed(self) -> HandedArtifacts:
+        """As it travels."""
+        ref = ArtifactsRef(sha256=self.ref.sha256, size=self.ref.size, uri=self.ref.uri)
+        return HandedArtifacts(folder=self.folder, ref=ref)
+
+
 class Work(msgspec.Struct, frozen=True):
     """The request, minus what only admission needs; immutable for the life of the execution."""
 
@@ -108,6 +126,8 @@ class Work(msgspec.Struct, frozen=True):
     stage_index: int | None = None
     previous_outputs: tuple[Earlier, ...] = ()
     previous_outputs_ref: Ref | None = None
+    artifact_patterns: tuple[str, ...] = ()
+    handed_artifacts: tuple[Handed, ...] = ()
     tier: str = "free"
     """The tenant's at admission."""
     trace: TraceContext | None = None
@@ -139,6 +159,8 @@ class Work(msgspec.Struct, frozen=True):
             values["input_ref"] = PayloadRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
         values["history"] = [said.message() for said in self.history]
         values["previous_outputs"] = [earlier.previous() for earlier in self.previous_outputs]
+        values["artifact_patterns"] = list(self.artifact_patterns)
+        values["handed_artifacts"] = [handed.handed() for handed in self.handed_artifacts]
         if self.previous_outputs_ref is not None:
             at = self.previous_outputs_ref
             values["previous_outputs_ref"] = PreviousOutputsRef(sha256=at.sha256, size=at.size, uri=at.uri)
@@ -181,5 +203,7 @@ def _common(record: RequestExecution | StartExecution) -> dict[str, Any]:
         "stage_index": record.stage_index,
         "previous_outputs": tuple(map(Earlier.of, record.previous_outputs)),
         "previous_outputs_ref": Ref.of(record.previous_outputs_ref) if record.previous_outputs_ref else None,
+        "artifact_patterns": tuple(record.artifact_patterns),
+        "handed_artifacts": tuple(map(Handed.of, record.handed_artifacts)),
         "tier": getattr(record, "tier", "free"),
     }

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from penstock.agents import Reportable
 from penstock.artifacts import ArtifactStore, CarriedText, carry_text
-from penstock.errors import AgentError, UnencodableRecord, Unreachable, UsageError
+from penstock.errors import AgentError, InvalidInput, UnencodableRecord, Unreachable, UsageError
+from penstock.kept import Artifact, list_bytes
 from penstock_consumers.worker.observing import Observed
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
 from penstock_consumers.worker.wire import Ended, Reported
@@ -28,6 +29,7 @@ REPORTABLE: dict[str, type[Reportable]] = {
         r.StepFinished,
         r.ToolCalled,
         r.OutputEmitted,
+        r.ArtifactKept,
         r.StartCall,
         r.RecordUsage,
     )
@@ -67,6 +69,7 @@ class Reporter:
         self._last_call_seq = 0
         self._used_tokens = 0
         self._open_calls: set[int] = set()
+        self._kept: dict[str, Artifact] = {}
 
     async def relay(self, reported: Reported) -> tuple[int, Acknowledged] | None:
         """Send one record of the run; waits where Kafka is behind.
@@ -83,6 +86,10 @@ class Reporter:
         except UnencodableRecord as exc:  # the agent's API never makes one
             raise ForeignReport(f"a slot reported a {reported.record_type} that cannot be sent: {exc}") from exc
         self._observed.report(record)
+        if isinstance(record, r.ArtifactKept):
+            self._kept[record.path] = Artifact(
+                path=record.path, size_bytes=record.size_bytes, sha256=record.sha256
+            )
         if isinstance(record, r.RecordUsage):
             self._used_tokens += (
                 record.input_tokens + record.cache_read_tokens + record.cache_write_tokens + record.output_tokens
@@ -98,15 +105,17 @@ class Reporter:
     async def finish(self, status: Status, ended: Ended) -> None:
         """Report the end of the attempt.
 
-        1. The output goes to the artifact store where it is large. A crash after this leaves an unused blob.
+        1. The output goes to the artifact store where it is large, and the list of kept files where there are
+           any. A crash after this leaves unused blobs.
         2. All progress and usage are acknowledged. A crash after this loses the result: the lease runs out, the
            attempt is repeated, and what it used is on the bill as usage of a lost attempt.
         3. FinishAttempt is sent and acknowledged. A crash between the two leaves the result reported once.
         """
         try:
             output = await carry_text(ended.output, self._store, self._scope)
+            kept = await self._list_of_kept() if status == "completed" else None
         except (UsageError, Unreachable) as exc:
-            output = CarriedText(None, None)
+            output, kept = CarriedText(None, None), None
             retryable = isinstance(exc, Unreachable)
             status, ended = "failed", Ended("", type(exc).__name__, f"output not kept: {exc}", retryable)
         completed = status == "completed"
@@ -124,10 +133,20 @@ class Reporter:
             retryable=ended.retryable,
             last_seq=self._last_seq,
             used_tokens=self._used_tokens,
+            artifacts_ref=kept,
+            artifacts=len(self._kept) if kept else 0,
         )
         self._observed.finish(finish)
         await self.flush()
         await (await self._outbox.send(EXECUTIONS_COMMANDS, finish, trace=self._observed.trace))
+
+    async def _list_of_kept(self) -> r.ArtifactsRef | None:
+        if not self._kept:
+            return None
+        if self._store is None:
+            raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
+        ref = await self._store.put(list_bytes(self._kept.values()))
+        return r.ArtifactsRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
 
     @property
     def _scope(self) -> str | None:

@@ -12,13 +12,14 @@ from penstock.artifacts import ArtifactStore, CarriedText, read_text
 from penstock.errors import AgentError, PenstockError, Unreachable
 from penstock_consumers.worker.boottime import boottime_s
 from penstock_consumers.worker.earlier import earlier_outputs
+from penstock_consumers.worker.handing import handed_files
 from penstock_consumers.worker.leases import LeaseKey, LeaseTable
 from penstock_consumers.worker.outbox import Acknowledged
 from penstock_consumers.worker.pool import Reservation, SlotPool
 from penstock_consumers.worker.provision import Provision
 from penstock_consumers.worker.reporter import Reporter, Status
 from penstock_consumers.worker.slots import Slot, SlotDied
-from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Past, Start
+from penstock_consumers.worker.wire import CallKnown, Cancel, Ended, Extend, Handed, Past, Start
 from penstock_schemas import records as r
 from penstock_schemas.ids import derived_id
 from penstock_schemas.traces import TraceContext
@@ -36,6 +37,7 @@ class Told(NamedTuple):
     text: str
     history: tuple[Past, ...]
     previous_outputs: tuple[tuple[str, str], ...]
+    handed: tuple[Handed, ...]
 
 
 class Run:
@@ -166,7 +168,12 @@ class Run:
             for said in self._dispatch.history
         ]
         outputs = await earlier_outputs(self._dispatch, self._store)
-        return Told(text, tuple(history), outputs), await self._pool.take()
+        handed = await handed_files(self._dispatch, self._store, sandboxed=self._sandboxed)
+        return Told(text, tuple(history), outputs, handed), await self._pool.take()
+
+    @property
+    def _sandboxed(self) -> bool:
+        return self._provision.serves(self._dispatch.queue, self._dispatch.tier)
 
     async def _drive(self, slot: Slot, told: Told) -> Ended:
         dispatch = self._dispatch
@@ -183,13 +190,15 @@ class Run:
             metadata=dispatch.metadata,
             workspace=str(self._workspace),
             tier=dispatch.tier,
-            sandboxed=self._provision.serves(dispatch.queue, dispatch.tier),
+            sandboxed=self._sandboxed,
             deadline_s=self._leases.deadline_s(self.key) or boottime_s(),
             conversation_id=dispatch.conversation_id,
             turn_number=dispatch.turn_number,
             history=told.history,
             pipeline_id=dispatch.pipeline_id,
             previous_outputs=told.previous_outputs,
+            handed=told.handed,
+            artifact_patterns=tuple(dispatch.artifact_patterns),
             trace=self._trace,
         )
         slot.send(start)

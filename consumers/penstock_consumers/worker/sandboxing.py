@@ -16,7 +16,8 @@ from penstock_services.sandbox.runtime import Runtime
 from penstock_services.sandbox.sandbox import Sandbox
 from penstock_services.sandbox.settings import SandboxSettings
 from penstock_services.sandbox.users import claimed_uid
-from penstock_services.workspaces import ProjectStore, Workspaces, keep_artifacts
+from penstock_services.workspaces import ProjectStore, Workspaces, check_room, keep_artifacts
+from penstock_services.workspaces.beneath import write_beneath
 from penstock_services.workspaces.names import folder_of
 
 PROJECT_KEY = "project_id"
@@ -33,6 +34,35 @@ class AttemptSandbox:
     def __init__(self, start: Start) -> None:
         self._start = start
         self._sandbox: Sandbox | None = None
+        self._kept: dict[str, int] = {}
+        """Bytes by path."""
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a workspace: an agent that never asked for one left nothing in it."""
+        return self._sandbox is not None
+
+    async def receive(self) -> None:
+        """Put the files of earlier stages, where there are any, into the workspace, as its owner's.
+
+        Raises:
+            QuotaExceeded: they do not fit.
+            WorkspaceRefused: a path leads out of the workspace, or is a folder of the project.
+            InvalidInput, NotFound, ArtifactStoreUnreachable, PayloadTooLarge: as `ArtifactStore.get`.
+        """
+        handed = self._start.handed
+        if not handed:
+            return
+        workspace, store = self._prepared().workspace, _store()
+        check_room(workspace, [file.size_bytes for file in handed], "what earlier stages handed on")
+        for file in handed:
+            data = await store.get(store.ref_of(file.sha256, file.size_bytes))
+            try:
+                write_beneath(workspace, file.path, data)
+            except IsADirectoryError as exc:
+                raise WorkspaceRefused(
+                    f"an earlier stage handed on {file.path!r}, a folder of the project"
+                ) from exc
 
     def prepare(self) -> Path:
         """As `Sandboxed.prepare`.
@@ -50,11 +80,10 @@ class AttemptSandbox:
         return await self._prepared().run(argv, stdin=stdin, timeout_s=timeout_s, output_bytes=output_bytes)
 
     async def keep(self, patterns: Sequence[str]) -> Sequence[Kept]:
-        """As `keep_artifacts`."""
-        url = ArtifactSettings().url
-        if not url:
-            raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
-        return await keep_artifacts(self._prepared().workspace, patterns, ArtifactStore(url))
+        """As `keep_artifacts`, within the limits of all that the attempt keeps."""
+        kept = await keep_artifacts(self._prepared().workspace, patterns, _store(), self._kept)
+        self._kept |= {file.path: file.ref.size for file in kept}
+        return kept
 
     def _prepared(self) -> Sandbox:
         if self._sandbox is None:
@@ -85,6 +114,13 @@ class AttemptSandbox:
             ProjectStore(settings.projects_url).fill(workspace.path, start.tenant_id, project)
         runtime = Runtime(settings.folder / "runtime", policies(settings).runtime)
         return Sandbox(policy, workspace.path, uid, runtime=runtime)
+
+
+def _store() -> ArtifactStore:
+    url = ArtifactSettings().url
+    if not url:
+        raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
+    return ArtifactStore(url)
 
 
 @cache

@@ -108,11 +108,14 @@ class Slot:
             pipeline_id=start.pipeline_id,
             previous_outputs=tuple(StageOutput(stage, output) for stage, output in start.previous_outputs),
         )
-        context = self._guard.context = AgentContext(
-            attempt, Path(start.workspace), self._report, AttemptSandbox(start) if start.sandboxed else None
-        )
+        sandbox = AttemptSandbox(start) if start.sandboxed else None
+        context = self._guard.context = AgentContext(attempt, Path(start.workspace), self._report, sandbox)
         try:
+            if sandbox is not None:
+                await sandbox.receive()
             output: object = await self._agents.agent(start.agent_type).run(context)
+            if start.artifact_patterns and sandbox is not None and sandbox.made:
+                await context.keep_artifacts(*start.artifact_patterns)
         except OSError as exc:
             if exc.errno != errno.ENOSPC:
                 raise

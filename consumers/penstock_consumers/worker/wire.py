@@ -28,6 +28,15 @@ class Past(msgspec.Struct, frozen=True, array_like=True):
     """Microseconds."""
 
 
+class Handed(msgspec.Struct, frozen=True, array_like=True):
+    """A file of an earlier stage, for the workspace."""
+
+    path: str
+    """Below the workspace."""
+    sha256: str
+    size_bytes: int
+
+
 class Start(msgspec.Struct, frozen=True, tag=True):
     """To a slot: run this attempt."""
 
@@ -53,6 +62,10 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     tier: str = "free"
     sandboxed: bool = False
     """Whether the worker has tried this tier's sandbox; without it no command runs."""
+    handed: tuple[Handed, ...] = ()
+    """Put into the workspace before the agent starts."""
+    artifact_patterns: tuple[str, ...] = ()
+    """Of files that are kept when the agent has returned."""
     trace: TraceContext | None = None
     """The run's own span: what the agent records is below it."""
 

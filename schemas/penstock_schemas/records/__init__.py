@@ -33,7 +33,9 @@ from penstock_schemas.records.accounts import (
 )
 from penstock_schemas.records.base import (
     SYSTEM_TENANT,
+    ArtifactsRef,
     ContentRef,
+    HandedArtifacts,
     HistoryMessage,
     PayloadRef,
     PreviousOutput,
@@ -104,6 +106,7 @@ from penstock_schemas.records.pipelines import (
 )
 from penstock_schemas.records.platform import DeadLetter
 from penstock_schemas.records.progress import (
+    ArtifactKept,
     OutputEmitted,
     ProgressRecord,
     ProgressReported,
@@ -114,6 +117,8 @@ from penstock_schemas.records.progress import (
 
 __all__ = [
     "SYSTEM_TENANT",
+    "ArtifactKept",
+    "ArtifactsRef",
     "AttemptFailed",
     "AttemptLost",
     "AttemptStarted",
@@ -149,6 +154,7 @@ __all__ = [
     "FinishAttempt",
     "FinishStage",
     "FinishTurn",
+    "HandedArtifacts",
     "Heartbeat",
     "HeldLease",
     "HistoryMessage",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from penstock_schemas.records.base import (
     Epoch,
+    HandedArtifacts,
     HistoryMessage,
     Id,
     Int32,
@@ -51,13 +52,17 @@ class RequestExecution(Record):
     turn_number: Int64 | None = None
     history: list[HistoryMessage] = Field(default_factory=list)
     pipeline_id: str | None = None
-    """Set by pipelines, as are the four below: which stage this is, and what it draws from."""
+    """Set by pipelines, as are the six below: which stage this is, and what it draws from."""
     stage_index: Int32 | None = None
     parent_reservation: str | None = None
     """`ids.pipeline_reservation_id(pipeline_id, epoch)`."""
     previous_outputs: list[PreviousOutput] = Field(default_factory=list)
     previous_outputs_ref: PreviousOutputsRef | None = None
     """The same as a JSON array of such objects, where it is too large to be carried."""
+    artifact_patterns: list[str] = Field(default_factory=list)
+    """Files of the workspace that are kept when the agent has returned: shell patterns of their paths."""
+    handed_artifacts: list[HandedArtifacts] = Field(default_factory=list)
+    """Files that are put into the workspace before the agent starts."""
 
 
 class CancelExecution(Record):

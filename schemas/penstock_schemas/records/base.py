@@ -71,6 +71,20 @@ class PreviousOutput(BaseModel):
     output_ref: StageOutputRef | None = None
 
 
+class ArtifactsRef(PayloadRef):
+    """A JSON array of the files an attempt kept (`penstock.kept.KeptFile`), kept in the artifact store itself."""
+
+
+class HandedArtifacts(BaseModel):
+    """Files of an earlier stage, as they are put into the workspace of a later one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    folder: str
+    """Below which folder of the workspace; empty for the workspace itself."""
+    ref: ArtifactsRef
+
+
 class Record(BaseModel):
     """Base of every record on Kafka.
 

@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from penstock_schemas.records.base import (
+    ArtifactsRef,
     Epoch,
+    HandedArtifacts,
     HistoryMessage,
     Id,
     Int32,
@@ -58,6 +60,10 @@ class Work(ExecutionRecord):
     """What the stages before it answered, in their order."""
     previous_outputs_ref: PreviousOutputsRef | None = None
     """The same as a JSON array of such objects, where it is too large to be carried."""
+    artifact_patterns: list[str] = Field(default_factory=list)
+    """Files of the workspace that are kept when the agent has returned: shell patterns of their paths."""
+    handed_artifacts: list[HandedArtifacts] = Field(default_factory=list)
+    """Files that are put into the workspace before the agent starts."""
 
 
 class StartExecution(Work):
@@ -125,6 +131,10 @@ class FinishAttempt(ExecutionRecord):
     last_seq: Int64
     used_tokens: Int64 | None = None
     """Tokens of all kinds that this attempt reported; null where the worker does not count them."""
+    artifacts_ref: ArtifactsRef | None = None
+    """The list of the files this attempt kept."""
+    artifacts: Int32 = 0
+    """How many files are in that list."""
 
 
 class LifecycleEvent(ExecutionRecord):
@@ -234,6 +244,10 @@ class ExecutionCompleted(TerminalEvent):
 
     output: str | None = None
     output_ref: PayloadRef | None = None
+    artifacts_ref: ArtifactsRef | None = None
+    """The list of the files the accepted attempt kept."""
+    artifacts: Int32 = 0
+    """How many files are in that list."""
 
 
 class ExecutionFailed(TerminalEvent):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock_schemas.records.base import Epoch, Id, Int32, Int64, PayloadRef, Record
+from penstock_schemas.records.base import ArtifactsRef, Epoch, Id, Int32, Int64, PayloadRef, Record
 
 NAMESPACE_V1 = "penstock.pipelines.v1"
 
@@ -30,6 +30,8 @@ class StageSpec(BaseModel):
     """Its place in the sequence, from 0; stages of the same step run in parallel and follow each other here."""
     artifacts: bool = False
     """Hand the files it leaves to the next step."""
+    artifact_patterns: list[str] = Field(default_factory=list)
+    """Which of them: shell patterns of their paths; empty for all."""
 
 
 class PipelineRecord(Record):
@@ -94,6 +96,8 @@ class FinishStage(PipelineRecord):
     error_message: str = ""
     used_tokens: Int64 | None = None
     """Tokens of all kinds that the attempt which decided used; null where its worker did not say."""
+    artifacts_ref: ArtifactsRef | None = None
+    """The list of the files the accepted attempt kept."""
 
 
 class WriteInputs(PipelineRecord):

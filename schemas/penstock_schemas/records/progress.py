@@ -58,3 +58,16 @@ class OutputEmitted(ProgressRecord):
     """A piece of output text, streamed before the result."""
 
     text: str
+
+
+class ArtifactKept(ProgressRecord):
+    """A file of the workspace was put into the artifact store.
+
+    It counts where its attempt is the accepted one; of one path the last does.
+    """
+
+    path: str
+    """Below the workspace, with slashes."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of its bytes, under which the artifact store has them."""
+    size_bytes: Annotated[int, Field(ge=0, lt=1 << 63)]

@@ -130,12 +130,18 @@ class AgentContext:
     async def keep_artifacts(self, *patterns: str) -> Sequence[Kept]:
         """Put files of the workspace whose path matches (`*.csv`, `out/*`) into the artifact store.
 
+        Once the run's result is accepted they are the execution's artifacts (`penstock artifacts ID`), each path
+        as it was kept last. At most 1,000 files, 64 MiB each and 512 MiB together, over all calls of an attempt.
+
         Raises:
-            SandboxError: no sandbox here, or a pattern that leads out of the workspace.
+            SandboxError: no sandbox here, a pattern that leads out of the workspace, or too many files.
             PayloadTooLarge: they are larger than what is kept.
             ArtifactStoreUnreachable: the store could not be written.
         """
-        return await self._sandbox().keep(patterns)
+        kept = await self._sandbox().keep(patterns)
+        for file in kept:
+            await self._tell(r.ArtifactKept, path=file.path, sha256=file.ref.sha256, size_bytes=file.ref.size)
+        return kept
 
     def _sandbox(self) -> Sandboxed:
         if self._sandboxed is None:

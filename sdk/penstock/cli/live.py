@@ -105,6 +105,8 @@ def described(record: Item) -> tuple[str, str]:
             return "progress", f"{record.fraction:.0%} {record.message}"
         case r.OutputEmitted():
             return "output", record.text
+        case r.ArtifactKept():
+            return "kept", f"{record.path} ({record.size_bytes:,} bytes)"
         case ProgressGap():
             which = f"{record.from_seq} to {record.to_seq} of attempt {record.epoch}"
             return "gap", f"progress {which} can no longer be read"

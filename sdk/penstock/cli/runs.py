@@ -166,6 +166,7 @@ def get(
             ("cost", cost),
             ("error", f"{found.error_type or ''}: {found.error_message}" if found.error_message else ""),
             ("output", found.output or (found.output_ref.uri if found.output_ref else "")),
+            ("artifacts", _artifacts(found)),
         ]
     )
 
@@ -248,6 +249,11 @@ def _before(first: str) -> Cursor | None:
     if cursor.epoch < 1 or cursor.seq < 0:
         raise InvalidInput(f"--from {first!r} is not SEQ or EPOCH:SEQ, whole numbers from 1 on")
     return None if (cursor.epoch, cursor.seq) == (1, 0) else cursor
+
+
+def _artifacts(found: Execution) -> str:
+    files = "1 file" if found.artifacts == 1 else f"{found.artifacts:,} files"
+    return f"{files}: penstock artifacts {found.execution_id}" if found.artifacts else ""
 
 
 def _holder(lease: Lease | None) -> str:

@@ -7,9 +7,14 @@ from itertools import groupby
 from typing import Protocol
 
 from penstock.errors import InvalidPipeline, InvalidTemplate
+from penstock.kept import MAX_PATTERNS, patterns_problem
 from penstock.pipelines.templates import OUTPUT_OF, PREVIOUS_OUTPUT, placeholders
 from penstock_schemas.topics import MAX_STAGES, MAX_STEP_STAGES, MAX_TEMPLATE_BYTES
 
+MAX_HANDING = 32
+"""Each request of the step after it carries a reference to the files of each of them."""
+MAX_FOLDER_BYTES = 255
+"""Linux's."""
 REASONS = {
     "syntax": "the text is not YAML or JSON, or not an object",
     "duplicate_key": "a key is there twice",
@@ -26,6 +31,8 @@ REASONS = {
     "refers_to_later": "a stage asks for the output of one that comes after it",
     "cycle": "a stage asks for the output of a later one, which needs its own",
     "no_previous_output": "the first stage asks for the output of the one before it",
+    "invalid_artifacts": f"a pattern that cannot be used, or above {MAX_PATTERNS} of them; above {MAX_HANDING} "
+    "branches of a group that hand on files, or one whose name is no folder's",
 }
 
 
@@ -38,6 +45,10 @@ class Stage(Protocol):
     def step(self) -> int: ...
     @property
     def prompt_template(self) -> str | None: ...
+    @property
+    def artifacts(self) -> bool: ...
+    @property
+    def artifact_patterns(self) -> Sequence[str]: ...
 
 
 def check(stages: Sequence[Stage]) -> None:
@@ -56,6 +67,8 @@ def check(stages: Sequence[Stage]) -> None:
         if (branches := len(list(group))) > MAX_STEP_STAGES:
             why = f"{branches:,} branches; a parallel group has at most {MAX_STEP_STAGES:,}"
             raise InvalidPipeline("too_many_stages", f"step {step + 1}", "", why)
+    for _, group in groupby(stages, lambda stage: stage.step):
+        _check_artifacts(list(group))
     by_name: dict[str, Stage] = {}
     for stage in stages:
         if stage.name in by_name:
@@ -66,6 +79,27 @@ def check(stages: Sequence[Stage]) -> None:
     for stage in stages:
         for placeholder in wanted[stage.name]:
             _check_reference(stage, placeholder, by_name, wanted)
+
+
+def _check_artifacts(step: Sequence[Stage]) -> None:
+    handing = [stage for stage in step if stage.artifacts]
+    if len(handing) > MAX_HANDING:
+        why = f"{len(handing)} stages that run side by side hand on files; at most {MAX_HANDING}"
+        raise InvalidPipeline("invalid_artifacts", f"step {step[0].step + 1}", "", why)
+    for stage in step:
+        problem = patterns_problem(stage.artifact_patterns)
+        if stage.artifact_patterns and not stage.artifacts:
+            problem = "artifact_patterns without artifacts"
+        elif stage.artifacts and len(step) > 1 and not _names_folder(stage.name):
+            problem = (
+                "its files are put below a folder of its name: no slash, no dot at the start, up to 255 bytes"
+            )
+        if problem:
+            raise InvalidPipeline("invalid_artifacts", _of(stage), "", problem)
+
+
+def _names_folder(name: str) -> bool:
+    return not name.startswith(".") and not set("/\0") & set(name) and len(name.encode()) <= MAX_FOLDER_BYTES
 
 
 def _placeholders(stage: Stage) -> tuple[str, ...]:

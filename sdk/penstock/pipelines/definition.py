@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
     model_validator,
@@ -32,6 +33,14 @@ def _plain_line(name: str) -> str:
     if not name.isprintable() or set("{}") & set(name):
         raise ValueError("must be one line without braces: prompts name a stage by {outputs.NAME}")
     return name
+
+
+def _artifacts(value: object) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(pattern, str) for pattern in value):
+        return tuple(value)
+    raise ValueError("must be true, false, or a list of patterns such as out/*.csv")
 
 
 StageName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain_line)]
@@ -61,8 +70,8 @@ class StageDefinition(Part):
     """Run deadline in seconds, of one attempt."""
     max_tokens: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
     """Ceiling of output tokens."""
-    artifacts: bool = False
-    """Files it leaves are handed to the next stage."""
+    artifacts: Annotated[bool | tuple[str, ...], PlainValidator(_artifacts)] = False
+    """Files it leaves are handed to the next step: all, or those whose path matches one of these patterns."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -117,6 +126,15 @@ class FlatStage(NamedTuple):
     @property
     def prompt_template(self) -> str | None:
         return self.definition.prompt
+
+    @property
+    def artifacts(self) -> bool:
+        return bool(self.definition.artifacts)
+
+    @property
+    def artifact_patterns(self) -> tuple[str, ...]:
+        patterns = self.definition.artifacts
+        return () if isinstance(patterns, bool) else patterns
 
 
 class PipelineDefinition(Part):

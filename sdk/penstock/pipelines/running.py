@@ -237,7 +237,8 @@ def spec_of(stage: FlatStage) -> r.StageSpec:
         timeout_s=given.timeout_s,
         max_tokens=given.max_tokens,
         step=stage.step,
-        artifacts=given.artifacts,
+        artifacts=stage.artifacts,
+        artifact_patterns=list(stage.artifact_patterns),
     )
 
 

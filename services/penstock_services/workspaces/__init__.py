@@ -3,6 +3,7 @@
 from penstock_services.workspaces.artifacts import keep_artifacts
 from penstock_services.workspaces.projects import ProjectStore
 from penstock_services.workspaces.reaping import Reaped, reap
+from penstock_services.workspaces.room import check_room
 from penstock_services.workspaces.workspaces import Workspace, Workspaces
 
-__all__ = ["ProjectStore", "Reaped", "Workspace", "Workspaces", "keep_artifacts", "reap"]
+__all__ = ["ProjectStore", "Reaped", "Workspace", "Workspaces", "check_room", "keep_artifacts", "reap"]

@@ -13,6 +13,7 @@ import fsspec
 from penstock.errors import InvalidInput, ProjectStoreUnreachable, QuotaExceeded, WorkspaceRefused
 from penstock_services.workspaces.beneath import MAX_DEPTH, write_beneath
 from penstock_services.workspaces.names import checked
+from penstock_services.workspaces.room import check_room
 
 MAX_FILES = 100_000
 """A project of more is refused before anything is copied."""
@@ -57,7 +58,7 @@ class ProjectStore:
         source = f"{self._root}/{checked('tenant', tenant)}/{checked('project', project)}"
         try:
             files = list(self._files(source, project))
-            self._check_room(files, workspace, project)
+            check_room(workspace, [file.size_bytes for file in files], f"project {project!r}")
             for file in files:
                 write_beneath(workspace, file.path, self._fs.cat_file(file.source))
         except (WorkspaceRefused, QuotaExceeded):
@@ -92,15 +93,6 @@ class ProjectStore:
                     f"project {project!r} has more than {MAX_FILES} files, or one above {MAX_FILE_BYTES} bytes"
                 )
             yield _File(name, path, size_bytes)
-
-    def _check_room(self, files: list[_File], workspace: Path, project: str) -> None:
-        room = os.statvfs(workspace)
-        blocks = sum(-(-file.size_bytes // room.f_frsize) for file in files)
-        if blocks > room.f_bavail or len(files) > room.f_favail:
-            raise QuotaExceeded(
-                f"project {project!r} needs {blocks * room.f_frsize} bytes and {len(files)} files; the tenant has "
-                f"{room.f_bavail * room.f_frsize} bytes and {room.f_favail} files left on this host"
-            )
 
     def _unreachable(self, cause: Exception) -> ProjectStoreUnreachable:
         return ProjectStoreUnreachable(

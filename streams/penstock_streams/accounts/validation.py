@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import msgspec
 
+from penstock.kept import patterns_problem
 from penstock_schemas.records import SYSTEM_TENANT, RequestExecution
 from penstock_schemas.topics import MAX_REQUEST_INPUT_BYTES
 from penstock_streams.timing import HOUR_US, MINUTE_US
@@ -59,6 +60,8 @@ def problem_with(request: RequestExecution, received_us: int, queues: frozenset[
         return Problem("unknown_queue", f"queue {request.queue[:80]!r} is not one of: {known}")
     if sum(len(k.encode()) + len(v.encode()) for k, v in request.metadata.items()) > MAX_METADATA_BYTES:
         return Problem("invalid_request", f"metadata is above {MAX_METADATA_BYTES} bytes")
+    if problem := patterns_problem(request.artifact_patterns):
+        return Problem("invalid_request", f"artifact_patterns: {problem}")
     skew_us = request.occurred_at - received_us
     if not -CLOCK_BEHIND_US <= skew_us <= CLOCK_AHEAD_US:
         return Problem("clock_skew", f"occurred_at is {skew_us / HOUR_US:+.1f} h from when Kafka received it")
@@ -86,5 +89,6 @@ def request_digest(request: RequestExecution) -> str:
         *(() if request.conversation_id is None else (request.conversation_id, request.turn_number)),
         *(() if request.pipeline_id is None else (request.pipeline_id, request.stage_index)),
         *(() if request.parent_reservation is None else (request.parent_reservation,)),
+        *((request.artifact_patterns,) if request.artifact_patterns else ()),
     )
     return sha256(msgspec.msgpack.encode(asked)).hexdigest()

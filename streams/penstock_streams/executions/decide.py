@@ -153,7 +153,13 @@ class Executions(Timers):
         ending["last_seq"] = finish.last_seq
         match finish.status:
             case "completed":
-                completed = r.ExecutionCompleted(**ending, output=finish.output, output_ref=finish.output_ref)
+                completed = r.ExecutionCompleted(
+                    **ending,
+                    output=finish.output,
+                    output_ref=finish.output_ref,
+                    artifacts_ref=finish.artifacts_ref,
+                    artifacts=finish.artifacts,
+                )
                 self._end(execution, completed, "completed", now, decision, finish.used_tokens)
             case "timed_out":
                 timed_out = r.ExecutionTimedOut(**ending, timeout_s=work.timeout_s)

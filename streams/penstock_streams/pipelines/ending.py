@@ -49,7 +49,8 @@ def stage_completed(
     answer = None if ref else finish.output or ""
     output = m.Text(ref.size if ref else len((answer or "").encode()), answer, Ref.of(ref) if ref else None)
     key = m.stage_key(pipeline_id, finish.stage_index)
-    decision.puts[key] = m.Stage("completed", finish.execution_id, output)
+    kept = Ref.of(finish.artifacts_ref) if finish.artifacts_ref else None
+    decision.puts[key] = m.Stage("completed", finish.execution_id, output, kept)
     event = r.StageCompleted(
         **about_stage(pipeline_id, head, finish.stage_index, spec, finish.execution_id),
         output=answer,

@@ -104,6 +104,10 @@ class Spec(Row, frozen=True, tag="spec"):
     input_tokens: int
     """Reserved for it, as is the output below."""
     output_tokens: int
+    artifact_patterns: tuple[str, ...] = ()
+    """Of the files it hands to the next step."""
+    receives_from: tuple[int, ...] = ()
+    """Numbers of the stages of the step before that hand on files."""
 
 
 class Stage(Row, frozen=True, tag="stage"):
@@ -113,6 +117,8 @@ class Stage(Row, frozen=True, tag="stage"):
     """Ended is without a result."""
     execution_id: str
     output: Text | None = None
+    artifacts: Ref | None = None
+    """The list of the files it kept."""
 
 
 ROW_TYPES = (Pipeline, Origin, Spec, Stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
+from penstock.kept import EVERYTHING
 from penstock.pipelines.templates import INITIAL_INPUT, OUTPUT_OF, PREVIOUS_OUTPUT, placeholders
 from penstock_schemas import records as r
 from penstock_schemas import topics
@@ -52,6 +53,8 @@ def specs_of(stages: list[r.StageSpec], input_bytes: int) -> list[m.Spec]:
     specs: list[m.Spec] = []
     before = 0
     """Tokens of the step before, with labels."""
+    hand_on: tuple[int, ...] = ()
+    """Stages of the step before whose files are handed on."""
     for _, members in groupby(enumerate(stages), lambda numbered: numbered[1].step):
         step = list(members)
         first, end = step[0][0], step[-1][0] + 1
@@ -81,10 +84,17 @@ def specs_of(stages: list[r.StageSpec], input_bytes: int) -> list[m.Spec]:
                     refers_to=refers_to,
                     input_tokens=OVERHEAD_TOKENS + len(template.encode()) + sum(tokens[name] for name in named),
                     output_tokens=outputs[index],
+                    artifact_patterns=_patterns(stage),
+                    receives_from=hand_on,
                 )
             )
+        hand_on = tuple(index for index, stage in step if stage.artifacts)
         before = sum(outputs[first:end]) + LABEL_TOKENS * (end - first)
     return specs
+
+
+def _patterns(stage: r.StageSpec) -> tuple[str, ...]:
+    return tuple(stage.artifact_patterns or [EVERYTHING]) if stage.artifacts else ()
 
 
 def reservation(pipeline_id: str, head: m.Pipeline, specs: Iterable[m.Spec]) -> Output:

@@ -154,6 +154,8 @@ def _start(
         pipeline_id=pipeline_id,
         stage_index=index,
         parent_reservation=ids.pipeline_reservation_id(pipeline_id, head.epoch),
+        artifact_patterns=list(spec.artifact_patterns),
+        handed_artifacts=[each.handed() for each in texts.handed_to(rows, pipeline_id, spec)],
         previous_outputs=[each.previous() for each in earlier],
         previous_outputs_ref=(
             r.PreviousOutputsRef(sha256=outputs_ref.sha256, size=outputs_ref.size, uri=outputs_ref.uri)

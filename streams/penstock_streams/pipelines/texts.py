@@ -21,7 +21,7 @@ from penstock_schemas.topics import MAX_INLINE_BYTES
 from penstock_streams.kit import Rows
 from penstock_streams.pipelines import model as m
 from penstock_streams.pipelines.policy import MAX_CARRIED_OUTPUTS, MAX_CARRIED_OUTPUTS_BYTES
-from penstock_streams.work import Earlier
+from penstock_streams.work import Earlier, Handed
 
 Part = tuple[str, m.Text]
 """The label and the output of a stage; the label of one that was alone in its step is empty."""
@@ -68,6 +68,14 @@ def earlier_outputs(rows: Rows, pipeline_id: str, end: int) -> Iterator[Earlier]
     for index in range(end):
         output = output_of(rows, pipeline_id, index)
         yield Earlier(spec_of(rows, pipeline_id, index).name, output.inline, output.ref)
+
+
+def handed_to(rows: Rows, pipeline_id: str, spec: m.Spec) -> Iterator[Handed]:
+    """The files a stage finds in its workspace; those of a branch of a group below a folder of its name."""
+    for index in spec.receives_from:
+        stage, giver = rows.get(m.stage_key(pipeline_id, index), m.Stage), spec_of(rows, pipeline_id, index)
+        if stage is not None and stage.artifacts is not None:
+            yield Handed("" if giver.end - giver.first == 1 else giver.name, stage.artifacts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -71,9 +72,6 @@ def _problem_with_stage(stage: StageSpec, queues: frozenset[str]) -> Problem | N
     if stage.queue not in queues:
         known = ", ".join(sorted(queues))
         return Problem("unknown_queue", f"{named}: queue {stage.queue[:80]!r} is not one of: {known}")
-    if stage.artifacts:
-        why = "handing files to the next stage is not supported; put what it needs into the output"
-        return Problem("artifacts_not_supported", f"{named}: {why}")
     if stage.model is not None and not 1 <= len(stage.model) <= 256:
         return Problem("invalid_request", f"{named}: model must have 1 to 256 characters")
     if (size := len((stage.prompt_template or "").encode())) > MAX_TEMPLATE_BYTES:
@@ -91,9 +89,15 @@ def _problem_with_stage(stage: StageSpec, queues: frozenset[str]) -> Problem | N
 def request_digest(start: StartPipeline) -> str:
     """Hash of what was asked, so that a repeated request and a different one can be told apart."""
     held = start.input_ref.sha256 if isinstance(start, HeldPipeline) else _sha256(start.initial_input)
-    stages = [tuple(stage.model_dump().values()) for stage in start.stages]
+    stages = [_asked_of(stage) for stage in start.stages]
     asked = (start.user_id, start.name, held, stages, sorted(start.metadata.items()))
     return sha256(msgspec.msgpack.encode(asked)).hexdigest()
+
+
+def _asked_of(stage: StageSpec) -> tuple[Any, ...]:
+    values = stage.model_dump()
+    patterns = values.pop("artifact_patterns")
+    return (*values.values(), *([patterns] if patterns else ()))  # a newer field changes no older digest
 
 
 def _sha256(text: str) -> str:
