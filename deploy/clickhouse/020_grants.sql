@@ -38,6 +38,8 @@ GRANT SELECT ON penstock.conversations_events TO penstock_analyst;
 
 GRANT SELECT ON penstock.executions_events TO penstock_analyst;
 
+GRANT SELECT ON penstock.executions_progress TO penstock_analyst;
+
 GRANT SELECT ON penstock.ledger TO penstock_analyst;
 
 GRANT SELECT ON penstock.pipelines_events TO penstock_analyst;
@@ -49,6 +51,8 @@ GRANT SELECT ON penstock.spend_hourly TO penstock_analyst;
 GRANT SELECT ON penstock.usage_quarantine TO penstock_analyst;
 
 GRANT SELECT ON penstock.v_adjustments TO penstock_analyst;
+
+GRANT SELECT ON penstock.v_artifacts TO penstock_analyst;
 
 GRANT SELECT ON penstock.v_attempts TO penstock_analyst;
 
@@ -96,6 +100,8 @@ GRANT SELECT ON penstock.conversations_events TO penstock_tenant;
 
 GRANT SELECT ON penstock.executions_events TO penstock_tenant;
 
+GRANT SELECT ON penstock.executions_progress TO penstock_tenant;
+
 GRANT SELECT ON penstock.ledger TO penstock_tenant;
 
 GRANT SELECT ON penstock.pipelines_events TO penstock_tenant;
@@ -105,6 +111,8 @@ GRANT SELECT ON penstock.spend_hourly TO penstock_tenant;
 GRANT SELECT ON penstock.usage_quarantine TO penstock_tenant;
 
 GRANT SELECT ON penstock.v_adjustments TO penstock_tenant;
+
+GRANT SELECT ON penstock.v_artifacts TO penstock_tenant;
 
 GRANT SELECT ON penstock.v_attempts TO penstock_tenant;
 

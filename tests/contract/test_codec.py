@@ -26,6 +26,7 @@ NARROWER: dict[str, st.SearchStrategy[Any]] = {
     "epoch": st.integers(1, (1 << 31) - 1),
     "seq": st.integers(1, (1 << 63) - 1),
     "size": st.integers(0, (1 << 63) - 1),
+    "size_bytes": st.integers(0, (1 << 63) - 1),
     "fraction": st.floats(0, 1),
     "sha256": st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     "agent_type": NAMES,

@@ -61,7 +61,6 @@ def test_a_report_on_a_real_document_is_shown_as_it_goes_and_listed_with_its_cos
 def test_what_only_the_stage_knows_is_refused_with_its_reason(stack: Stack):
     for stage, reason in (
         ("{agent: echo, queue: nobody-reads-it}", "unknown_queue"),
-        ("{agent: echo, artifacts: true}", "artifacts_not_supported"),
         ("{agent: echo, max_attempts: 1000000}", "invalid_request"),
     ):
         run = stack.penstock("pipeline", "run", "-", "--input", "x", "--follow", stdin=f"stages: [{stage}]")

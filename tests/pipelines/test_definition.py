@@ -124,6 +124,17 @@ def test_a_definition_made_in_python_is_checked_too() -> None:
         (stages({"prompt": "x", "prompt_template": "x"}), "invalid_field", "stages[0]", ""),
         (stages({"prompt": "\ud800"}), "invalid_field", "stages[0].prompt", "\ud800"),
         (stages({"artifacts": "yes"}), "invalid_field", "stages[0].artifacts", "yes"),
+        (stages({"artifacts": []}), "invalid_field", "stages[0].artifacts", ""),
+        (stages({"artifacts": ["a", 1]}), "invalid_field", "stages[0].artifacts", ""),
+        (stages({"artifacts": ["out/*", "/etc/*"]}), "invalid_artifacts", "stage 'Stage 1'", ""),
+        (stages({"artifacts": ["\ud800"]}), "invalid_artifacts", "stage 'Stage 1'", ""),
+        (stages({"artifacts": [f"{n}" for n in range(33)]}), "invalid_artifacts", "stage 'Stage 1'", ""),
+        (
+            {"stages": [{"parallel": [{"agent": "echo", "name": ".a", "artifacts": True}, {"agent": "echo"}]}]},
+            "invalid_artifacts",
+            "stage '.a'",
+            "",
+        ),
     ],
 )
 def test_what_cannot_run_is_refused_with_place_and_text(

@@ -25,7 +25,7 @@ def test_every_definition_shown_can_be_run(name: str) -> None:
 
 
 def test_the_page_and_both_examples_are_looked_at() -> None:
-    assert set(DEFINITIONS) == {"block 1", "fan_out.yaml", "report.yaml"}
+    assert set(DEFINITIONS) == {"block 1", "block 2", "fan_out.yaml", "report.yaml"}
 
 
 def test_every_reason_is_on_the_page_with_the_same_words() -> None:

@@ -77,7 +77,7 @@ async def test_what_is_asked_for_arrives_as_it_was_written(client: Client, platf
     partitions = await platform.connection.partitions_of(PIPELINES_REQUESTS)
     ends = await platform.connection.end_offsets(partitions)
     given = {"agent": "echo", "name": "One", "queue": "agents-default", "model": "m", "prompt": "{initial_input}"}
-    limits = {"retries": 2, "timeout_s": 7, "max_tokens": 9, "artifacts": True}
+    limits = {"retries": 2, "timeout_s": 7, "max_tokens": 9, "artifacts": ["out/*"]}
     group = {"parallel": [{"agent": "echo"}, {"agent": "echo"}]}
     started = await client.start_pipeline(
         {"stages": [given | limits, group]}, "x", tenant="acme", request_id="r-1"
@@ -98,6 +98,7 @@ async def test_what_is_asked_for_arrives_as_it_was_written(client: Client, platf
         max_tokens=9,
         step=0,
         artifacts=True,
+        artifact_patterns=["out/*"],
     )
     assert [(stage.name, stage.step) for stage in sent.stages[1:]] == [("Stage 2", 1), ("Stage 3", 1)]
 

@@ -9,7 +9,7 @@ import sys
 
 from opentelemetry import trace
 
-from penstock.agents import AgentContext, RetryableAgentError
+from penstock.agents import AgentContext, PermanentAgentError, RetryableAgentError
 
 
 class Works:
@@ -204,3 +204,15 @@ class FillsItsWorkspace:
         with open(context.workspace / "big", "wb") as file:  # noqa: ASYNC230 (agents may)
             while True:
                 file.write(b"x" * (1 << 20))
+
+
+class KeepsTwice:
+    """Keeps one file as it was and as it became; fails afterwards where its input says so."""
+
+    async def run(self, context: AgentContext) -> str:
+        for text in ("one", "second"):
+            (context.workspace / "out.txt").write_text(text)
+            await context.keep_artifacts("*.txt")
+        if context.input == "fail":
+            raise PermanentAgentError("after it kept a file")
+        return ""

@@ -38,13 +38,16 @@ def charged(
     )
 
 
+KEPT = r.ArtifactsRef(sha256="a" * 64, size=200, uri="file:///store/aa/" + "a" * 64)
+
+
 def life_of(tenant: str, request: str, *, ending: str = "completed") -> list[r.Record]:
     """Every event of an execution: lost once, then with the ending asked for."""
     identity: dict[str, Any] = {"tenant_id": tenant, "execution_id": execution_id(tenant, request)}
     named: dict[str, Any] = {**identity, "request_id": request, "agent_type": "echo", "user_id": "ann"}
     end: dict[str, Any] = {**named, "epoch": 2, "attempts": 2, "last_seq": 3}
     endings: dict[str, r.Record] = {
-        "completed": r.ExecutionCompleted(**end, output="done"),
+        "completed": r.ExecutionCompleted(**end, output="done", artifacts_ref=KEPT, artifacts=2),
         "failed": r.ExecutionFailed(**end, error_type="Boom", error_message="it broke"),
         "timed_out": r.ExecutionTimedOut(**end, timeout_s=5),
         "cancelled": r.ExecutionCancelled(**end, reason="changed my mind"),

@@ -65,6 +65,10 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
     await kafka.produce(
         r.StepStarted(**step, seq=1, step_number=1, step_type="model", name="read"),
         r.OutputEmitted(**step, seq=2, text="done"),
+        r.ArtifactKept(**step | {"epoch": 1}, seq=1, path="of a lost attempt", sha256="1" * 64, size_bytes=1),
+        r.ArtifactKept(**step, seq=3, path="out/a.csv", sha256="2" * 64, size_bytes=2),
+        r.ArtifactKept(**step, seq=4, path="out/a.csv", sha256="3" * 64, size_bytes=3),
+        r.ArtifactKept(**step, seq=5, path="b.txt", sha256="4" * 64, size_bytes=4),
         topic=PROGRESS,
     )
     lines = [charged(acme, n, cost_nanousd=n + 1, execution=execution_id(acme, "completed")) for n in range(LINES)]
@@ -173,6 +177,16 @@ async def test_a_correction_is_in_the_sums_and_no_call_and_a_late_call_is_one(lo
     query = f"SELECT month, late_calls, corrections, cost_nanousd FROM v_adjustments {which}"
     assert loaded.query(query).result_rows == [("2026-09", 1, 1, 63)]
     assert loaded.query("SELECT period, partitions FROM v_periods").result_rows == [("2026-10", 1)]
+
+
+async def test_artifacts_are_what_the_accepted_attempt_kept_last(loaded: Any) -> None:
+    query = "SELECT path, size_bytes, sha256, agent_type FROM v_artifacts WHERE tenant_id = 'acme' ORDER BY path"
+    kept = [("b.txt", 4, "4" * 64, "echo"), ("out/a.csv", 3, "3" * 64, "echo")]
+    await until(lambda: loaded.query(query).result_rows == kept)
+    counted = (
+        "SELECT artifacts, artifacts_ref_size FROM v_executions WHERE tenant_id = 'acme' AND status = 'completed'"
+    )
+    assert loaded.query(counted).result_rows == [(2, 200)]
 
 
 async def test_attempts_say_how_each_one_ended(loaded: Any) -> None:

@@ -42,7 +42,16 @@ BAD: dict[str, tuple[r.StartPipeline, str]] = {
     "an agent that is no name": (start(spec("a", 0, agent_type="../x")), "invalid_request"),
     "no name": (start(spec("", 0)), "invalid_request"),
     "braces in a name": (start(spec("{x}", 0)), "invalid_request"),
-    "files to hand on": (start(spec("a", 0, artifacts=True)), "artifacts_not_supported"),
+    "files from outside": (start(spec("a", 0, artifacts=True, artifact_patterns=["../x"])), "invalid_artifacts"),
+    "patterns for nothing": (start(spec("a", 0, artifact_patterns=["x"])), "invalid_artifacts"),
+    "a branch that names no folder": (
+        start(spec("a/b", 0, artifacts=True), spec("c", 0)),
+        "invalid_artifacts",
+    ),
+    "33 branches that hand on": (
+        start(*(spec(f"s{n}", 0, artifacts=True) for n in range(33))),
+        "invalid_artifacts",
+    ),
     "no attempts": (start(spec("a", 0, max_attempts=0)), "invalid_request"),
     "a run of two days": (start(spec("a", 0, timeout_s=200_000)), "invalid_request"),
     "negative tokens": (start(spec("a", 0, max_tokens=-1)), "invalid_request"),
