@@ -164,6 +164,18 @@ def test_a_stale_report_changes_nothing():
     assert kinds(partition.send(finish("w2", epoch=2)))[0] == "ExecutionCompleted"
 
 
+def test_only_the_files_of_the_accepted_attempt_are_the_executions_and_its_stages():
+    kept = {n: r.ArtifactsRef(sha256=f"{n}" * 64, size=n, uri=f"/store/{n}") for n in (1, 2)}
+    partition = running(pipeline_id="p", stage_index=3)
+    partition.advance(HOLD_US + 2 * SECOND_US)
+    partition.send(claim("w2", epoch=2))
+    assert kinds(partition.send(finish("w1", epoch=1, artifacts_ref=kept[1], artifacts=5))) == ["StaleAttemptReported"]
+    ended = partition.send(finish("w2", epoch=2, artifacts_ref=kept[2], artifacts=2))
+    completed = only(ended, r.ExecutionCompleted)
+    assert (completed.artifacts_ref, completed.artifacts) == (kept[2], 2)
+    assert only(ended, r.FinishStage).artifacts_ref == kept[2]
+
+
 def test_a_report_by_a_worker_that_never_held_the_lease_is_stale():
     partition = running()
     assert kinds(partition.send(finish("intruder"))) == ["StaleAttemptReported"]
