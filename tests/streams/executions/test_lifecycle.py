@@ -169,7 +169,8 @@ def test_only_the_files_of_the_accepted_attempt_are_the_executions_and_its_stage
     partition = running(pipeline_id="p", stage_index=3)
     partition.advance(HOLD_US + 2 * SECOND_US)
     partition.send(claim("w2", epoch=2))
-    assert kinds(partition.send(finish("w1", epoch=1, artifacts_ref=kept[1], artifacts=5))) == ["StaleAttemptReported"]
+    late = partition.send(finish("w1", epoch=1, artifacts_ref=kept[1], artifacts=5))
+    assert kinds(late) == ["StaleAttemptReported"]
     ended = partition.send(finish("w2", epoch=2, artifacts_ref=kept[2], artifacts=2))
     completed = only(ended, r.ExecutionCompleted)
     assert (completed.artifacts_ref, completed.artifacts) == (kept[2], 2)
