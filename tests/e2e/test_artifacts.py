@@ -11,7 +11,6 @@ import pytest
 import penstock
 from penstock.errors import NotFound
 from tests.e2e.conftest import Stack
-from tests.e2e.waiting import eventually
 from tests.fixtures.sandbox import missing
 
 pytestmark = [
@@ -41,19 +40,21 @@ def environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stages_files_are_in_the_workspaces_of_the_next_step(stack: Stack, tmp_path: Path, environment: None):
-    run = stack.penstock(
-        "pipeline", "run", "-", "--input", "hello", "--tenant", "files", "--follow", stdin=PIPELINE
-    )
-    assert (run.returncode, run.stdout) == (0, "HELLO\n6\nhello\nCount\nUpper\n\n"), run.stdout + run.stderr
+    async def go() -> tuple[str, dict[str, str], dict[str, list[str]]]:
+        async with penstock.Client() as client:
+            started = await client.start_pipeline(PIPELINE, "hello", tenant="files")
+            output = await client.pipeline_result(started, timeout_s=90)
+            state = await client.pipeline(started.pipeline_id, tenant="files")
+            runs = {stage.name: stage.execution_id for stage in state.stages}
+            kept = {name: [file.path for file in await client.artifacts(run)] for name, run in runs.items()}
+            return output, runs, kept
 
-    (pipeline,) = eventually(
-        lambda: [p for p in stack.json("pipeline", "list", "--tenant", "files") if p["status"] == "completed"]
-    )
-    stages = stack.json("pipeline", "get", pipeline["pipeline_id"], "--tenant", "files")["stages"]
-    made, upper = (next(s["execution_id"] for s in stages if s["name"] == name) for name in ("Make", "Upper"))
-    assert [file["path"] for file in stack.json("artifacts", made)] == ["out/a.txt"]
-    assert [file["path"] for file in stack.json("artifacts", upper)] == ["out/a.txt", "said.txt"]
-    assert f"1 file: penstock artifacts {made}" in stack.penstock("get", made).stdout
+    output, runs, kept = asyncio.run(go())
+    assert output == "HELLO\n6\nhello\nCount\nUpper\n"
+    both = ["out/a.txt", "said.txt"]
+    assert kept == {"Make": ["out/a.txt"], "Upper": both, "Count": both, "Join": []}
+    upper = runs["Upper"]
+    assert f"2 files: penstock artifacts {upper}" in stack.penstock("get", upper).stdout
 
     folder = tmp_path / "to"
     assert stack.penstock("artifacts", upper, "--to", str(folder)).returncode == 0
