@@ -2,10 +2,10 @@
 
     python bench/dashboards.py [--rounds 5] [--executions 1000000]
 
-The tables are filled inside ClickHouse (the embedded engine, a folder of its own): ten ledger lines an execution, in
-several parts, of fifty tenants, since the first of this month. A tenth of the executions are stages of pipelines,
-a fifth answer in conversations; some are lost, fail, or are rejected. Panels are asked as Grafana asks them, of all
-tenants: about its six hours, and about the whole month.
+The tables are filled inside ClickHouse (the embedded engine, a folder of its own): ten ledger lines an execution,
+in several parts, of fifty tenants, since the first of this month. A tenth of the executions are stages of
+pipelines, a fifth answer in conversations; some are lost, fail, or are rejected. Panels are asked as Grafana asks
+them, of all tenants: about its six hours, and about the whole month.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from servers import start_clickhouse
 
+from penstock.agents.context import SANDBOX_MODEL
 from penstock_services.clickhouse import connect, migrate
 from penstock_services.dashboards import Span, as_sent, grafana_pages
 
@@ -41,12 +42,12 @@ WITH = """
         toDateTime64(month, 6, 'UTC') + toIntervalMicrosecond(toUInt64(n * apart_us)) AS at
 """
 """Execution `n` of `all`, in the order of time."""
-ENDINGS = """multiIf(n % 100 = 0, 'ExecutionRejected', n % 25 = 1, 'ExecutionFailed', n % 100 = 2, 'ExecutionTimedOut',
-    n % 100 = 3, 'ExecutionCancelled', 'ExecutionCompleted')"""
+ENDINGS = """multiIf(n % 100 = 0, 'ExecutionRejected', n % 25 = 1, 'ExecutionFailed',
+    n % 100 = 2, 'ExecutionTimedOut', n % 100 = 3, 'ExecutionCancelled', 'ExecutionCompleted')"""
 FILLS = (
     f"""
-    INSERT INTO executions_events (tenant_id, execution_id, event_id, record_type, occurred_at, agent_type, tier, epoch,
-        worker_id, reason, error_type, error_message, kafka_offset, kafka_timestamp)
+    INSERT INTO executions_events (tenant_id, execution_id, event_id, record_type, occurred_at, agent_type, tier,
+        epoch, worker_id, reason, error_type, error_message, kafka_offset, kafka_timestamp)
     {WITH}, {ENDINGS} AS ending,
         multiIf(ending = 'ExecutionRejected', [ending],
             n % 100 = 4, ['ExecutionAdmitted', 'AttemptStarted', 'AttemptLost', 'AttemptStarted', ending],
@@ -66,15 +67,17 @@ FILLS = (
     SELECT tenant, lower(hex(MD5(concat('line', id, toString(call))))),
         lower(hex(MD5(concat('usage', id, toString(call))))), formatDateTime(at, '%Y-%m'),
         at + toIntervalSecond(call), id, 1, call, concat('user-', toString(n % 1000)),
-        concat('agent-', toString(n % 8)), if(call = 9 AND n % 10 = 0, 'penstock-sandbox', concat('model-', toString((n + call) % 12))),
+        concat('agent-', toString(n % 8)),
+        if(call = 9 AND n % 10 = 0, '{SANDBOX_MODEL}', concat('model-', toString((n + call) % 12))),
         n % 3000, n % 700, n % 100000000, 'builtin-1', n, n, at, n % 500 = 0
     FROM numbers({{count:UInt64}}) ARRAY JOIN range({LINES}) AS call
     """,
     f"""
-    INSERT INTO pipelines_events (tenant_id, user_id, pipeline_id, event_id, record_type, occurred_at, epoch, stages,
-        stage_index, stage_name, agent_type, execution_id, used_tokens, kafka_offset, kafka_timestamp)
+    INSERT INTO pipelines_events (tenant_id, user_id, pipeline_id, event_id, record_type, occurred_at, epoch,
+        stages, stage_index, stage_name, agent_type, execution_id, used_tokens, kafka_offset, kafka_timestamp)
     {WITH}, intDiv(n, 50) AS pipeline, intDiv(n, 10) % 5 AS stage,
-        arrayFilter(type -> (type != 'PipelineStarted' OR stage = 0) AND (type != 'PipelineCompleted' OR stage = 4),
+        arrayFilter(
+            type -> (type != 'PipelineStarted' OR stage = 0) AND (type != 'PipelineCompleted' OR stage = 4),
             ['PipelineStarted', 'StageStarted', 'StageCompleted', 'PipelineCompleted']) AS types
     SELECT concat('tenant-', toString(pipeline % 50)), 'ann', lower(hex(MD5(concat('p', toString(pipeline))))),
         lower(hex(MD5(concat('p', id, type)))), type, at + toIntervalSecond(place), 1, 5, stage,
@@ -82,22 +85,26 @@ FILLS = (
     FROM numbers({{count:UInt64}}) ARRAY JOIN types AS type, arrayEnumerate(types) AS place WHERE n % 10 = 5
     """,
     f"""
-    INSERT INTO conversations_events (tenant_id, user_id, conversation_id, event_id, record_type, occurred_at, agent_type,
-        turn_number, role, status, error_type, total_tokens, execution_id, kafka_offset, kafka_timestamp)
+    INSERT INTO conversations_events (tenant_id, user_id, conversation_id, event_id, record_type, occurred_at,
+        agent_type, turn_number, role, status, error_type, total_tokens, execution_id, kafka_offset,
+        kafka_timestamp)
     {WITH}, intDiv(n, 100) AS talk,
         arrayFilter(type -> type != 'ConversationStarted' OR n % 100 = 1,
             ['ConversationStarted', 'TurnStarted', if(n % 25 = 1, 'TurnFailed', 'TurnAppended')]) AS types
     SELECT concat('tenant-', toString(talk % 50)), 'ann', lower(hex(MD5(concat('c', toString(talk))))),
-        lower(hex(MD5(concat('c', id, type)))), type, at + toIntervalSecond(place), concat('agent-', toString(talk % 8)),
-        n % 100, 'assistant', 'failed', if(type = 'TurnFailed', 'Boom', ''), n % 100 * 50, id, n * 3 + place, at
+        lower(hex(MD5(concat('c', id, type)))), type, at + toIntervalSecond(place),
+        concat('agent-', toString(talk % 8)), n % 100, 'assistant', 'failed', if(type = 'TurnFailed', 'Boom',
+        ''), n % 100 * 50, id, n * 3 + place, at
     FROM numbers({{count:UInt64}}) ARRAY JOIN types AS type, arrayEnumerate(types) AS place WHERE n % 5 = 1
     """,
     f"""
-    INSERT INTO accounts_events (tenant_id, event_id, record_type, occurred_at, tier, monthly_nanousd, period, unit, percent,
-        usage_id, execution_id, agent_type, model, reserved_tokens, wasted_tokens, wasted_nanousd, kafka_offset)
+    INSERT INTO accounts_events (tenant_id, event_id, record_type, occurred_at, tier, monthly_nanousd, period,
+        unit, percent, usage_id, execution_id, agent_type, model, reserved_tokens, wasted_tokens,
+        wasted_nanousd, kafka_offset)
     {WITH}
     SELECT tenant, concat(id, type), type, at, 'pro', 100000000000000, formatDateTime(at, '%Y-%m'), 'nanousd', 80,
-        if(type != 'UsageUnresolved', '', if(n % 5000, lower(hex(MD5(concat('usage', id, '1')))), concat('lost-', id))),
+        if(type != 'UsageUnresolved', '',
+            if(n % 5000, lower(hex(MD5(concat('usage', id, '1')))), concat('lost-', id))),
         id, concat('agent-', toString(n % 8)), 'model-1', 100, 200, 3000, n
     FROM numbers({{count:UInt64}})
     ARRAY JOIN arrayConcat(if(n < 50, ['TenantConfigured', 'BudgetThresholdReached'], []),
@@ -111,7 +118,8 @@ FILLS = (
     FROM numbers({{count:UInt64}}) WHERE n % 1000 = 0
     """,
     f"""
-    INSERT INTO dead_letters (tenant_id, event_id, occurred_at, stage, error_code, source_topic, source_offset, error_message)
+    INSERT INTO dead_letters (tenant_id, event_id, occurred_at, stage, error_code, source_topic, source_offset,
+        error_message)
     {WITH}
     SELECT tenant, id, at, 'accounts', 'bad_payload', 'penstock.accounts.requests.v1', n, 'it is cut off'
     FROM numbers({{count:UInt64}}) WHERE n % 1000 = 0
