@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
@@ -19,7 +19,7 @@ MOST_SERIES = 12
 """What a legend of one panel can hold; smaller ones are summed up as one."""
 MOST_BARS = 15
 HEIGHT_PX = 290
-BAR_PX = 26
+AXIS_PX, BAR_PX = 90, 26
 COLOURS = (
     "#2f6f9f", "#e08a2e", "#4c9f70", "#c0504d", "#8064a2", "#5ab4c4",
     "#b8a13a", "#d977a8", "#6b7a8f", "#9c6b4e", "#7fb069", "#394b59",
@@ -55,7 +55,8 @@ def _over_time(panel: Panel, rows: Sequence[Row], month: Month) -> go.Figure:
             figure.add_bar(x=x, y=y, name=escape(label))
     figure.update_layout(barmode="stack" if labelled else "group", showlegend=True)
     if month.span.step_s == DAY_S:
-        figure.update_xaxes(range=[_utc(month.span.start), _utc(month.span.end)])
+        half = timedelta(seconds=month.span.step_s / 2)  # a bar lies about its time
+        figure.update_xaxes(range=[_utc(month.span.start - half), _utc(month.span.end - half)])
     figure.update_yaxes(title=_axis(panel), rangemode="tozero")
     return figure
 
@@ -86,10 +87,10 @@ def _bars(label: str, value: str, rows: Sequence[Row]) -> go.Figure:
     for row in rows:
         totals[str(row[label]) or "-"] += float(row[value] or 0)
     largest = sorted(totals.items(), key=lambda bar: bar[1])[-MOST_BARS:]
-    figure = _figure(70 + BAR_PX * len(largest))
+    figure = _figure(AXIS_PX + BAR_PX * len(largest))
     figure.add_bar(x=[size for _, size in largest], y=[escape(name) for name, _ in largest], orientation="h")
     figure.update_xaxes(title=value.replace("_", " "), rangemode="tozero")
-    figure.update_yaxes(type="category")
+    figure.update_yaxes(type="category", ticksuffix=" ")
     return figure
 
 
