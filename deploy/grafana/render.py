@@ -1,4 +1,4 @@
-"""Makes Grafana's JSON of `pages.yml`. Run by `scripts/dashboards`."""
+"""Makes Grafana's JSON of `penstock_services/dashboards/pages.yml`. Run by `scripts/dashboards`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from penstock.agents.context import SANDBOX_MODEL
+from penstock_services.dashboards import Page, Panel, grafana_pages
 
 FOLDER = Path(__file__).parent
 DASHBOARDS = FOLDER / "dashboards"
-TENANT = "(${tenant:sqlstring} = '' OR tenant_id = ${tenant:sqlstring})"
-"""ClickHouse decides the first half before it reads, so that a tenant's own rows are found by the tables' keys."""
 CLICKHOUSE = {"type": "grafana-clickhouse-datasource", "uid": "penstock-clickhouse"}
 PROMETHEUS = {"type": "prometheus", "uid": "penstock-prometheus"}
 KINDS = {"lines": "timeseries", "table": "table", "stat": "stat"}
@@ -22,69 +18,56 @@ WIDTH, HEIGHT = 12, 9
 """Of Grafana's grid, which is 24 wide."""
 
 
-def pages() -> list[dict[str, Any]]:
-    """The pages as written, with `{tenant}` and `{sandbox_model}` put in."""
-    source: list[dict[str, Any]] = yaml.safe_load((FOLDER / "pages.yml").read_text())["pages"]
-    for page in source:
-        for panel in page["panels"]:
-            if "sql" in panel:
-                panel["sql"] = panel["sql"].replace("{tenant}", TENANT).replace("{sandbox_model}", SANDBOX_MODEL)
-    return source
-
-
-def dashboard(page: dict[str, Any]) -> dict[str, Any]:
+def dashboard(page: Page) -> dict[str, Any]:
     """One page as Grafana reads it from a file."""
     return {
-        "uid": page["uid"],
-        "title": page["title"],
+        "uid": page.uid,
+        "title": page.title,
         "tags": ["penstock"],
         "schemaVersion": 39,
         "editable": False,
         "refresh": "1m",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {
-            "list": [{"name": "tenant", "label": "Tenant (all if empty)", "type": "textbox", "query": ""}]
-        },
-        "panels": [_panel(number, panel) for number, panel in enumerate(page["panels"])],
+        "templating": {"list": [TENANT_BOX]},
+        "panels": [_panel(number, panel) for number, panel in enumerate(page.panels)],
     }
 
 
-def _panel(number: int, panel: dict[str, Any]) -> dict[str, Any]:
-    kind = KINDS[panel["kind"]]
+def _panel(number: int, panel: Panel) -> dict[str, Any]:
+    kind = KINDS[panel.kind]
     return {
         "id": number + 1,
-        "title": panel["title"],
+        "title": panel.title,
         "type": kind,
         "gridPos": {"x": number % 2 * WIDTH, "y": number // 2 * HEIGHT, "w": WIDTH, "h": HEIGHT},
-        "datasource": CLICKHOUSE if "sql" in panel else PROMETHEUS,
-        "fieldConfig": {"defaults": {"unit": panel.get("unit", "short")}, "overrides": []},
+        "datasource": CLICKHOUSE if panel.sql is not None else PROMETHEUS,
+        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
         "targets": [_target(panel)],
     }
 
 
-def _target(panel: dict[str, Any]) -> dict[str, Any]:
-    over_time = panel["kind"] == "lines"
-    if "promql" in panel:
+def _target(panel: Panel) -> dict[str, Any]:
+    if panel.promql is not None:
         return {
             "refId": "A",
             "datasource": PROMETHEUS,
-            "expr": panel["promql"],
-            "instant": panel["kind"] != "lines",
+            "expr": panel.promql,
+            "instant": panel.kind != "lines",
         }
-    over_time = panel["kind"] == "lines"
+    over_time = panel.kind == "lines"
     return {
         "refId": "A",
         "datasource": CLICKHOUSE,
         "editorType": "sql",
         "queryType": "timeseries" if over_time else "table",
         "format": 0 if over_time else 1,
-        "rawSql": panel["sql"],
+        "rawSql": panel.sql,
     }
 
 
 def rendered() -> dict[str, str]:
     """Every dashboard's file by its name."""
-    return {f"{page['uid']}.json": json.dumps(dashboard(page), indent=2) + "\n" for page in pages()}
+    return {f"{page.uid}.json": json.dumps(dashboard(page), indent=2) + "\n" for page in grafana_pages()}
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+
+from penstock_services.dashboards import Panel, Span, grafana_pages
+from penstock_services.dashboards import as_sent as sent_for
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 
@@ -22,15 +24,13 @@ def _loaded() -> ModuleType:
 
 
 RENDER = _loaded()
-PANELS: list[dict[str, Any]] = [panel for page in RENDER.pages() for panel in page["panels"]]
-SQL_PANELS = [panel for panel in PANELS if "sql" in panel]
+PANELS: list[Panel] = [panel for page in grafana_pages() for panel in page.panels]
+SQL_PANELS = [(panel, panel.sql) for panel in PANELS if panel.sql is not None]
 
 
 def as_sent(sql: str, tenant: str = "") -> str:
-    """`sql` with the macros of Grafana's ClickHouse plugin put in, for the last and the next hour."""
-    span = "toDateTime(now() - INTERVAL 1 HOUR) AND {0} <= toDateTime(now() + INTERVAL 1 HOUR)"
-    sql = re.sub(r"\$__timeFilter\((\w+)\)", lambda m: f"({m[1]} >= {span.format(m[1])})", sql)
-    sql = re.sub(r"\$__timeInterval\((\w+)\)", r"toStartOfInterval(toDateTime(\1), INTERVAL 60 second)", sql)
-    sql = sql.replace("${tenant:sqlstring}", "'" + tenant.replace("'", "''") + "'")
-    assert "$" not in sql, sql
-    return sql
+    """`sql` as Grafana sends it for the last and the next hour."""
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    sent = sent_for(sql, Span(now - hour, now + hour, step_s=60), tenant)
+    assert "$" not in sent, sent
+    return sent

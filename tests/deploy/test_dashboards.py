@@ -13,10 +13,11 @@ import yaml
 
 from penstock.settings import ClickHouseSettings
 from penstock_services.clickhouse import connect, migrate
+from penstock_services.dashboards import grafana_pages
 from tests.deploy.metrics import defined, selectors
 from tests.deploy.panels import GRAFANA, PANELS, RENDER, SQL_PANELS, as_sent
 
-PROMQL_PANELS = [panel for panel in PANELS if "promql" in panel]
+PROMQL_PANELS = [(panel.title, panel.promql) for panel in PANELS if panel.promql is not None]
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def test_the_files_grafana_reads_are_made_of_the_pages_as_they_are() -> None:
 
 
 def test_a_panel_asks_one_source_and_its_id_is_its_own() -> None:
-    assert {len({"sql", "promql"} & set(panel)) for panel in PANELS} == {1}
-    for page in RENDER.pages():
+    assert {(panel.sql is None) + (panel.promql is None) for panel in PANELS} == {1}
+    for page in grafana_pages():
         ids = [panel["id"] for panel in RENDER.dashboard(page)["panels"]]
         assert len(ids) == len(set(ids)) >= 8
 
@@ -46,10 +47,10 @@ def test_every_source_a_panel_names_is_provisioned() -> None:
     }
 
 
-@pytest.mark.parametrize("panel", PROMQL_PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_asks_prometheus_for_series_and_labels_that_our_code_defines(panel: dict[str, Any]) -> None:
+@pytest.mark.parametrize("promql", [pytest.param(promql, id=title) for title, promql in PROMQL_PANELS])
+def test_a_panel_asks_prometheus_for_series_and_labels_that_our_code_defines(promql: str) -> None:
     series = defined()
-    for name, matchers in selectors(panel["promql"]):
+    for name, matchers in selectors(promql):
         assert name in series
         assert {matcher.name for matcher in matchers} <= series[name]
 
@@ -57,10 +58,10 @@ def test_a_panel_asks_prometheus_for_series_and_labels_that_our_code_defines(pan
 @pytest.mark.integration
 @pytest.mark.parametrize("tenant", ["", "acme", "o'neil"])
 def test_every_panel_has_the_columns_it_names(empty: Any, tenant: str) -> None:
-    for panel in SQL_PANELS:
-        sql = as_sent(panel["sql"], tenant)
+    for panel, written in SQL_PANELS:
+        sql = as_sent(written, tenant)
         columns = [row[0] for row in empty.query(f"DESCRIBE TABLE ({sql})").result_rows]
-        assert columns == panel["columns"], panel["title"]
+        assert columns == list(panel.columns), panel.title
         empty.query(sql)
-        if panel["kind"] == "lines":
-            assert panel["columns"][0] == "time"
+        if panel.kind == "lines":
+            assert panel.columns[0] == "time"

@@ -23,7 +23,7 @@ PANEL_OF = {
         "Stack": ("up", "down", "status", "doctor"),
         "Runs": ("run", "watch", "get", "artifacts", "cancel", "list"),
         "Conversations": ("chat", "pipeline"),
-        "Money": ("bill", "budget", "usage", "prices", "close", "audit"),
+        "Money": ("bill", "budget", "usage", "prices", "close", "audit", "report"),
         "Operate": ("tenants", "users", "dlq", "schemas", "topics", "acl", "verify", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
     }.items()
