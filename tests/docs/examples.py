@@ -22,6 +22,7 @@ NOT_RUN: dict[tuple[str, str], str] = {}
 """The same, for blocks that no test can run: why."""
 
 NOT_OURS = {
+    "pip": "Python's own; what it installs is what tests/packaging installs with each extra",
     "set": "the shell's own; the addresses are those of the stack",
     "export": "the shell's own; the variables are OpenTelemetry's",
     "mkdir": "of the shell; makes the folder of secrets",
