@@ -69,6 +69,7 @@ def _install_agents(site: Path) -> None:
     info = site / "penstock_fault_agents-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: penstock-fault-agents\nVersion: 1\n")
-    entry = f"{agents.STEPPING} = {agents.__name__}:{agents.SteppingAgent.__name__}"
-    (info / "entry_points.txt").write_text(f"[penstock.agents]\n{entry}\n")
+    named = {agents.STEPPING: agents.SteppingAgent, agents.RECALLING: agents.RecallingAgent}
+    entries = "\n".join(f"{name} = {agents.__name__}:{agent.__name__}" for name, agent in named.items())
+    (info / "entry_points.txt").write_text(f"[penstock.agents]\n{entries}\n")
     (site / "sitecustomize.py").write_text(f"import {skew.__name__}\n")

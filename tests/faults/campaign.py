@@ -13,7 +13,7 @@ from tests.faults.building import world
 from tests.faults.catalog import CONTROLS, FAULTS, Control, Fault
 from tests.faults.measures import Measures
 from tests.faults.servers import registry
-from tests.faults.trial import Trial, audit
+from tests.faults.trial import Struck, Trial, audit
 from tests.faults.verdict import Verdict
 from tests.faults.world import World
 
@@ -32,7 +32,7 @@ class FaultRow:
     rounds: int
     blows: int
     verdict: Verdict
-    attempts_lost: int
+    struck: Struck
     measures: Measures
     audit_exit: int
     took_s: float
@@ -138,9 +138,7 @@ async def play_fault(made: World, name: str, fault: Fault, rounds: int, blows: i
     audit_exit, said = await audit(made)
     (made.folder / f"audit-{name}.txt").write_text(said)
     verdict, took_s = await trial.verdict(), time.monotonic() - begin
-    return FaultRow(
-        fault, rounds, rounds * blows, verdict, trial.attempts_lost, trial.measures, audit_exit, took_s
-    )
+    return FaultRow(fault, rounds, rounds * blows, verdict, trial.struck, trial.measures, audit_exit, took_s)
 
 
 async def _play_controls(

@@ -26,6 +26,8 @@ ID_COLUMNS = {
     "executions_progress": "event_id",
     "accounts_events": "event_id",
     "ledger": "line_id",
+    "conversations_events": "event_id",
+    "pipelines_events": "event_id",
 }
 """What in each of the loader's tables is the event_id of the record a row came from."""
 ANSWER_WITHIN_S = 60.0

@@ -1,50 +1,33 @@
-"""A load with a known truth: which executions there are, and what each must have become."""
+"""A load with a known truth: executions, conversations and pipelines, and what each must have become."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import penstock
 from penstock.errors import Unreachable
-from penstock_schemas.ids import execution_id
 from penstock_schemas.routing import partition_for
 from tests.faults.agents import STEPPING
+from tests.faults.conversations import Conversation, nth_conversation
+from tests.faults.pipelines import Pipeline, nth_pipeline
+from tests.faults.wanted import MAX_ATTEMPTS, Wanted
 
 PACE_S = 0.3
 """Between two requests: one worker alone keeps up, so that recovery shows the platform and not a backlog."""
-MAX_ATTEMPTS = 10
-"""The most a request may ask for: here no execution may fail because its workers were killed."""
+PACE_OF_CONVERSATIONS_S = 2.5
+PACE_OF_PIPELINES_S = 4.0
 TENANTS_PER_PARTITION = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One execution: the request, and what must come of it."""
-
-    tenant: str
-    request_id: str
-    agent: str
-    input: str
-    model: str
-    output: str
-    calls: int
-    """Provider calls the accepted attempt is charged for."""
-    last_seq: int
-    """Progress records of the accepted attempt."""
-
-    @property
-    def execution_id(self) -> str:
-        return execution_id(self.tenant, self.request_id)
 
 
 @dataclass(slots=True)
 class Load:
-    """Submits one execution after the other at a steady pace.
+    """Submits one execution after the other at a steady pace, and beside them begins conversations and pipelines.
 
     Args:
         client: whose platform is under load.
@@ -56,8 +39,11 @@ class Load:
     tag: str
     partitions: int
     wanted: list[Wanted] = field(default_factory=list)
+    """Every execution, also those of turns and stages."""
+    conversations: list[Conversation] = field(default_factory=list)
+    pipelines: list[Pipeline] = field(default_factory=list)
     submitted_s: dict[str, float] = field(default_factory=dict)
-    """When Kafka acknowledged each request, by execution; seconds since the epoch."""
+    """When Kafka acknowledged each request, by execution, but for turns and stages; seconds since the epoch."""
 
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
@@ -65,21 +51,38 @@ class Load:
         tenants = tenants_of(self.tag, self.partitions)
         submitting: list[asyncio.Task[None]] = []
 
-        async def flow() -> None:
-            while True:
-                wanted = nth(self.tag, tenants, len(self.wanted))
-                self.wanted.append(wanted)
-                submitting.append(asyncio.create_task(self._submit(wanted)))
-                await asyncio.sleep(PACE_S)
+        async def flow(pace_s: float, begin: Callable[[int], Coroutine[None, None, None]]) -> None:
+            for number in itertools.count():
+                submitting.append(asyncio.create_task(begin(number)))
+                await asyncio.sleep(pace_s)
 
-        flowing = asyncio.create_task(flow())
+        def execution(number: int) -> Coroutine[None, None, None]:
+            self.wanted.append(wanted := nth(self.tag, tenants, number))
+            return self._submit(wanted)
+
+        def conversation(number: int) -> Coroutine[None, None, None]:
+            self.conversations.append(begun := nth_conversation(self.tag, tenants, number))
+            self.wanted += begun.executions()
+            return begun.hold(self.client)
+
+        def pipeline(number: int) -> Coroutine[None, None, None]:
+            self.pipelines.append(begun := nth_pipeline(self.tag, tenants, number))
+            self.wanted += begun.executions()
+            return begun.start(self.client)
+
+        flowing = [
+            asyncio.create_task(flow(PACE_S, execution)),
+            asyncio.create_task(flow(PACE_OF_CONVERSATIONS_S, conversation)),
+            asyncio.create_task(flow(PACE_OF_PIPELINES_S, pipeline)),
+        ]
         try:
             yield
-            flowing.cancel()
-            await asyncio.wait([flowing])
+            for task in flowing:
+                task.cancel()
+            await asyncio.wait(flowing)
             await asyncio.gather(*submitting)
         finally:
-            for task in (flowing, *submitting):
+            for task in (*flowing, *submitting):
                 task.cancel()
 
     async def _submit(self, wanted: Wanted) -> None:

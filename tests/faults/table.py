@@ -25,16 +25,44 @@ FAULT_HEAD = (
     "max",
     "guard",
 )
-CONTROL_HEAD = ("guard off", "rounds", "executions", "lost", "doubled", "charges", "gaps in progress", "rows")
+CHAIN_HEAD = (
+    "fault",
+    "conversations",
+    "turns",
+    "lost",
+    "doubled",
+    "out of order",
+    "attempts at turns taken away",
+    "pipelines",
+    "stages",
+    "not ended, or twice",
+    "stages twice",
+    "joins not once",
+    "attempts at stages taken away",
+    "wrong texts",
+)
+CONTROL_HEAD = (
+    "guard off",
+    "rounds",
+    "executions",
+    "lost",
+    "doubled",
+    "charges",
+    "gaps in progress",
+    "rows",
+    "turns",
+    "pipelines",
+)
 
 
 def markdown(report: Report) -> str:
-    """Three tables: faults, controls, times."""
+    """Four tables: faults, what they did to conversations and pipelines, controls, times."""
     measures = Measures()
     for row in report.faults:
         measures.add(row.measures)
     parts = [
         _table(FAULT_HEAD, [_fault_cells(row) for row in report.faults]),
+        _table(CHAIN_HEAD, [_chain_cells(row) for row in report.faults]),
         _table(CONTROL_HEAD, [_control_cells(row) for row in report.controls]),
         _table(("time", "cases", "median s", "max s"), _time_rows(measures)),
     ]
@@ -52,15 +80,32 @@ def _fault_cells(row: FaultRow) -> list[str]:
         *_texts(counts),
         *_texts(found),
         agreed,
-        str(row.attempts_lost),
+        str(row.struck.attempts),
         *times,
         row.fault.guard,
     ]
 
 
+def _chain_cells(row: FaultRow) -> list[str]:
+    chains = row.verdict.chains
+    of_turns = [chains.turns_lost, chains.turns_doubled, chains.turns_disordered]
+    of_stages = [chains.pipelines_lost, chains.stages_doubled, chains.joins]
+    return [
+        row.fault.name,
+        *_texts([chains.conversations, chains.turns, *map(len, of_turns), row.struck.of_turns]),
+        *_texts([chains.pipelines, chains.stages, *map(len, of_stages), row.struck.of_stages, len(chains.told)]),
+    ]
+
+
 def _control_cells(row: ControlRow) -> list[str]:
     found = [len(each) for each in _findings(row)]
-    return [row.control.guard, *_texts([row.rounds, row.verdict.executions, *found])]
+    chains = row.verdict.chains
+    of_turns = len(chains.turns_lost) + len(chains.turns_doubled) + len(chains.turns_disordered)
+    of_pipelines = len(chains.pipelines_lost) + len(chains.stages_doubled) + len(chains.joins)
+    return [
+        row.control.guard,
+        *_texts([row.rounds, row.verdict.executions, *found, of_turns, of_pipelines]),
+    ]
 
 
 def _findings(row: FaultRow | ControlRow) -> Sequence[list[str]]:

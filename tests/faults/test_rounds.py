@@ -22,7 +22,7 @@ async def test_a_killed_worker_costs_nothing_but_time(registry_url: str, tmp_pat
         row = await play_fault(made, "f", fault, rounds=1, blows=1)
     assert row.verdict.violations == []
     assert row.audit_exit == 0
-    assert row.attempts_lost, "the fault struck nothing"
+    assert row.struck.attempts, "the fault struck nothing"
 
 
 async def test_control_without_deadline_and_epoch_check_a_stopped_worker_gives_a_second_result(

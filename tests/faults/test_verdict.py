@@ -12,8 +12,9 @@ from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_schemas.ids import derived_id, usage_id
 from penstock_services.topic_reader import Read
-from tests.faults.load import Wanted, nth, tenants_of
+from tests.faults.load import nth, tenants_of
 from tests.faults.verdict import Verdict, all_ended, judge, loaded_ids
+from tests.faults.wanted import Wanted
 
 WANTED = nth("x", tenants_of("x", 1), 0)
 OFFSETS = count()

@@ -5,21 +5,37 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from penstock_schemas import records as r
+from penstock_services.topic_reader import Read
 from tests.faults.blows import Inject
+from tests.faults.conversations import Conversation
 from tests.faults.evidence import rows_of
 from tests.faults.load import Load
 from tests.faults.measures import Measures, measure
+from tests.faults.pipelines import Pipeline
 from tests.faults.verdict import Verdict, all_ended, judge, loaded_ids
+from tests.faults.verdict_chains import chains_ended
 from tests.faults.world import PARTITIONS, World
+
+T = TypeVar("T")
 
 SETTLE_S = 120.0
 """How long a load may take to end after its fault; only a violation reaches it."""
 LOADED_S = 30.0
 LOOK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """Attempts that were taken away from their workers, or failed for them."""
+
+    attempts: int
+    of_turns: int
+    of_stages: int
 
 
 class Trial:
@@ -46,23 +62,47 @@ class Trial:
             self._loads.append(load)
             async with load.flowing():
                 await inject(world, times)
-        await self._reading_until(lambda: all_ended(load.wanted, world.evidence.reads), self._settle_s)
+        await self._reading_until(lambda: _ended(load, world.evidence.reads), self._settle_s)
         await self._until_loaded(load)
         self.measures.add(measure(world.evidence.reads, world.marks[first_mark:], load.submitted_s))
 
     async def verdict(self) -> Verdict:
         """Over everything played so far: what was right after a round may have been doubled since."""
-        wanted = [each for load in self._loads for each in load.wanted]
+        wanted = self._all(lambda load: load.wanted)
         await self._world.evidence.read_on()
         rows = await rows_of(self._world.clickhouse, sorted({each.tenant for each in wanted}))
-        return judge(wanted, self._world.evidence.reads, rows)
+        conversations, pipelines = (
+            self._all(lambda load: load.conversations),
+            self._all(lambda load: load.pipelines),
+        )
+        return judge(wanted, self._world.evidence.reads, rows, conversations, pipelines)
 
     @property
-    def attempts_lost(self) -> int:
-        """Attempts that were taken away from their workers, or failed for them: whether the fault struck what it
-        should."""
-        kinds = Counter(type(read.record) for read in self._world.evidence.reads)
-        return kinds[r.AttemptLost] + kinds[r.AttemptFailed]
+    def struck(self) -> Struck:
+        """Whether the fault struck what it should."""
+        turns = {
+            each.execution_id for talk in self._all(lambda load: load.conversations) for each in talk.executions()
+        }
+        stages = {
+            each.execution_id for pipe in self._all(lambda load: load.pipelines) for each in pipe.executions()
+        }
+        taken = [
+            read.record.execution_id
+            for read in self._world.evidence.reads
+            if isinstance(read.record, r.AttemptLost | r.AttemptFailed)
+        ]
+        return Struck(len(taken), sum(each in turns for each in taken), sum(each in stages for each in taken))
+
+    @property
+    def _conversations(self) -> list[Conversation]:
+        return self._all(lambda load: load.conversations)
+
+    @property
+    def _pipelines(self) -> list[Pipeline]:
+        return self._all(lambda load: load.pipelines)
+
+    def _all(self, what: Callable[[Load], Sequence[T]]) -> list[T]:
+        return [each for load in self._loads for each in what(load)]
 
     async def _until_loaded(self, load: Load) -> None:
         tenants = sorted({wanted.tenant for wanted in load.wanted})
@@ -84,6 +124,10 @@ class Trial:
             if await found if isinstance(found, Awaitable) else found:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _ended(load: Load, reads: Sequence[Read]) -> bool:
+    return all_ended(load.wanted, reads) and chains_ended(load.conversations, load.pipelines, reads)
 
 
 async def audit(world: World) -> tuple[int, str]:

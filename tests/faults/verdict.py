@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from penstock_schemas import records as r
@@ -12,18 +12,31 @@ from penstock_schemas import topics
 from penstock_schemas.ids import usage_id
 from penstock_schemas.records.executions import TerminalEvent
 from penstock_services.topic_reader import Read
-from tests.faults.load import Wanted
+from tests.faults.conversations import Conversation
+from tests.faults.pipelines import Pipeline
+from tests.faults.verdict_chains import Chains, judge_chains
+from tests.faults.wanted import Wanted
 
 WRITTEN_ONCE = (
     topics.EXECUTIONS_EVENTS.name,
     topics.ACCOUNTS_EVENTS.name,
     topics.EXECUTIONS_LEASES.name,
     topics.dispatch_topic(topics.DEFAULT_QUEUE).name,
+    topics.CONVERSATIONS_COMMANDS.name,
+    topics.CONVERSATIONS_EVENTS.name,
+    topics.PIPELINES_COMMANDS.name,
+    topics.PIPELINES_EVENTS.name,
 )
 """Topics that only the stages write, inside their transactions: an event_id lies on them once."""
 LATE_DAYS = 2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LOADED_TOPICS = (topics.EXECUTIONS_EVENTS.name, topics.ACCOUNTS_EVENTS.name, topics.EXECUTIONS_PROGRESS.name)
+LOADED_TOPICS = (
+    topics.EXECUTIONS_EVENTS.name,
+    topics.ACCOUNTS_EVENTS.name,
+    topics.EXECUTIONS_PROGRESS.name,
+    topics.CONVERSATIONS_EVENTS.name,
+    topics.PIPELINES_EVENTS.name,
+)
 
 
 @dataclass
@@ -42,29 +55,34 @@ class Verdict:
     """Accepted attempts whose progress has a gap."""
     rows: list[str] = field(default_factory=list)
     """Events that are missing from ClickHouse, or in it twice."""
+    chains: Chains = field(default_factory=Chains)
+    """What became of conversations and pipelines, beyond that of their executions."""
 
     @property
     def violations(self) -> list[str]:
-        lists = [getattr(self, each.name) for each in fields(self) if each.name != "executions"]
-        return [finding for found in lists for finding in found]
-
-    def add(self, other: Verdict) -> None:
-        """Count another round in."""
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        own = (self.lost, self.doubled, self.charges, self.progress, self.rows)
+        return [*(finding for found in own for finding in found), *self.chains.violations]
 
 
-def judge(wanted: Sequence[Wanted], reads: Iterable[Read], rows: Mapping[str, int] | None) -> Verdict:
+def judge(
+    wanted: Sequence[Wanted],
+    reads: Iterable[Read],
+    rows: Mapping[str, int] | None,
+    conversations: Sequence[Conversation] = (),
+    pipelines: Sequence[Pipeline] = (),
+) -> Verdict:
     """Compare.
 
     Args:
-        wanted: the load.
+        wanted: the executions of the load.
         reads: what Kafka holds, also of other loads, whose fate is not judged.
         rows: how often each event_id is in ClickHouse; None where that is not asked.
+        conversations: those of the load, whose turns are among `wanted`.
+        pipelines: those of the load, whose stages are among `wanted`.
     """
     tenants, reads = {each.tenant for each in wanted}, list(reads)
     own = [read for read in reads if read.record.tenant_id in tenants]
-    verdict = Verdict(executions=len(wanted))
+    verdict = Verdict(executions=len(wanted), chains=judge_chains(conversations, pipelines, own))
     endings: dict[str, list[r.Record]] = defaultdict(list)
     seqs: dict[tuple[str, int], set[int]] = defaultdict(set)
     for read in own:
