@@ -148,6 +148,11 @@ class Bench:
         await self.until(r.TurnAppended, user, number)
         return time.perf_counter() - began
 
+    async def cost(self, user: str, number: int) -> tuple[float, int]:
+        """Seconds and bytes of one turn."""
+        begins = await self.ends()
+        return await self.turn(user, number), await self.bytes_since(begins)
+
     async def turns(self, users: Iterable[str], first: int, last: int) -> None:
         """Many turns, without a wait: a message queued behind a running turn starts when that ends."""
         for user in users:
@@ -193,22 +198,21 @@ async def cost_of_turns(bench: Bench, last: int, data: Path) -> dict[str, float]
     running = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--worker", json.dumps(["serve", *bench.addresses, str(data), 0])
     )
-    found: dict[str, float] = {}
     try:
         async with bench.talking():
             users = on_the_partition_of("late", MEASURED)
             await bench.turn("warm-up", 1)
             await bench.turns(users, 1, EARLY - 1)
-            begins = await bench.ends()
-            found["early_s"] = statistics.median([await bench.turn(user, EARLY) for user in users])
-            found["early_bytes"] = await bench.bytes_since(begins) / MEASURED
             began = time.perf_counter()
             await bench.turns(["late"], 1, last - MEASURED)
-            found["fill_s"] = time.perf_counter() - began
-            begins = await bench.ends()
-            numbers = range(last - MEASURED + 1, last + 1)
-            found["late_s"] = statistics.median([await bench.turn("late", number) for number in numbers])
-            found["late_bytes"] = await bench.bytes_since(begins) / MEASURED
+            found = {"fill_s": time.perf_counter() - began}
+            early, late = [], []
+            for user, number in zip(users, range(last - MEASURED + 1, last + 1), strict=True):
+                early.append(await bench.cost(user, EARLY))  # in turns: what else the machine does, both feel
+                late.append(await bench.cost("late", number))
+            for which, costs in (("early", early), ("late", late)):
+                seconds, sizes = zip(*costs, strict=True)
+                found |= {f"{which}_s": statistics.median(seconds), f"{which}_bytes": statistics.mean(sizes)}
     finally:
         running.terminate()
         await running.wait()
