@@ -14,7 +14,7 @@ from tests.faults.wanted import MAX_ATTEMPTS, Wanted
 
 MIN_BRANCHES, MAX_BRANCHES = 2, 4
 LARGE_EVERY = 4
-"""Every so many pipelines have outputs that travel by reference."""
+"""The second of so many has outputs that travel by reference."""
 LARGE_BYTES = 5_000
 
 
@@ -100,5 +100,5 @@ class Pipeline:
 def nth_pipeline(tag: str, tenants: Sequence[str], number: int) -> Pipeline:
     """The nth pipeline: the number of branches changes, and some are large."""
     branches = MIN_BRANCHES + number % (MAX_BRANCHES - MIN_BRANCHES + 1)
-    text = f"pipeline {number} of {tag}" + "." * (0 if (number + 1) % LARGE_EVERY else LARGE_BYTES)
+    text = f"pipeline {number} of {tag}" + "." * (LARGE_BYTES if number % LARGE_EVERY == 1 else 0)
     return Pipeline(tenants[number % len(tenants)], f"{tag}-pipe{number}", branches, text)
