@@ -71,21 +71,13 @@ class Trial:
         wanted = self._all(lambda load: load.wanted)
         await self._world.evidence.read_on()
         rows = await rows_of(self._world.clickhouse, sorted({each.tenant for each in wanted}))
-        conversations, pipelines = (
-            self._all(lambda load: load.conversations),
-            self._all(lambda load: load.pipelines),
-        )
-        return judge(wanted, self._world.evidence.reads, rows, conversations, pipelines)
+        return judge(wanted, self._world.evidence.reads, rows, self._conversations, self._pipelines)
 
     @property
     def struck(self) -> Struck:
         """Whether the fault struck what it should."""
-        turns = {
-            each.execution_id for talk in self._all(lambda load: load.conversations) for each in talk.executions()
-        }
-        stages = {
-            each.execution_id for pipe in self._all(lambda load: load.pipelines) for each in pipe.executions()
-        }
+        turns = {each.execution_id for talk in self._conversations for each in talk.executions()}
+        stages = {each.execution_id for pipeline in self._pipelines for each in pipeline.executions()}
         taken = [
             read.record.execution_id
             for read in self._world.evidence.reads
