@@ -124,7 +124,9 @@ async def _play_faults(
                     say(f"FAIL         {report.errors[-1]}")
                     break
                 report.faults.append(row)
-                say(f"{'ok  ' if row.passed else 'FAIL'} {row.took_s:4.0f} s  {fault.name}")
+                chains = row.verdict.chains
+                counts = f"{row.verdict.executions} executions, {chains.turns} turns, {chains.stages} stages"
+                say(f"{'ok  ' if row.passed else 'FAIL'} {row.took_s:4.0f} s  {fault.name}: {counts}")
                 for finding in row.verdict.violations[:FINDINGS_SHOWN]:
                     say(f"       {finding}")
 
