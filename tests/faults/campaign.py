@@ -84,7 +84,7 @@ async def campaign(folder: Path, *, full: bool, only: str, say: Say) -> Report:
     controls = _allowed(controls, lambda control: f"control: without {control.guard}", folder, report, say)
     async with registry(folder) as registry_url:
         play_faults = _play_faults(registry_url, folder, faults, full, report, say)
-        play_controls = _play_controls(registry_url, folder, controls, report, say)
+        play_controls = _play_controls(registry_url, folder, controls, full, report, say)
         if full:
             await play_faults
             await play_controls
@@ -118,7 +118,7 @@ async def _play_faults(
                 number, fault = pending.pop(0)
                 rounds, blows = (fault.full_rounds, fault.full_times) if full else (1, fault.times)
                 try:
-                    row = await play_fault(made, f"f{number}", fault, rounds, blows)
+                    row = await play_fault(made, f"f{number}", fault, rounds, blows, chained=full or fault.chained)
                 except TimeoutError as exc:
                     report.errors.append(f"{fault.name}: {exc}")
                     say(f"FAIL         {report.errors[-1]}")
@@ -131,10 +131,10 @@ async def _play_faults(
                     say(f"       {finding}")
 
 
-async def play_fault(made: World, name: str, fault: Fault, rounds: int, blows: int) -> FaultRow:
+async def play_fault(made: World, name: str, fault: Fault, rounds: int, blows: int, *, chained: bool) -> FaultRow:
     """All rounds of one fault, and the audit."""
     begin = time.monotonic()
-    trial = Trial(made, name)
+    trial = Trial(made, name, chained=chained)
     for _ in range(rounds):
         await trial.play(fault.inject, blows)
     audit_exit, said = await audit(made)
@@ -144,19 +144,19 @@ async def play_fault(made: World, name: str, fault: Fault, rounds: int, blows: i
 
 
 async def _play_controls(
-    registry_url: str, folder: Path, controls: Sequence[Control], report: Report, say: Say
+    registry_url: str, folder: Path, controls: Sequence[Control], full: bool, report: Report, say: Say
 ) -> None:
     for number, control in enumerate(controls):
-        row = await play_control(registry_url, folder / f"control-{number}", control)
+        row = await play_control(registry_url, folder / f"control-{number}", control, chained=full)
         report.controls.append(row)
         say(f"{'ok  ' if row.passed else 'FAIL'} {row.took_s:4.0f} s  control: without {control.guard}")
 
 
-async def play_control(registry_url: str, folder: Path, control: Control) -> ControlRow:
+async def play_control(registry_url: str, folder: Path, control: Control, *, chained: bool) -> ControlRow:
     """Rounds without a guard until they find what they must."""
     begin = time.monotonic()
     async with world(registry_url, folder, guard=control.guard, streams=control.streams) as made:
-        trial = Trial(made, "c", CONTROL_SETTLE_S)
+        trial = Trial(made, "c", chained=chained, settle_s=CONTROL_SETTLE_S)
         for rounds in range(1, CONTROL_ROUNDS + 1):
             await trial.play(control.inject, 1)
             row = ControlRow(control, rounds, await trial.verdict(), time.monotonic() - begin)

@@ -32,6 +32,8 @@ class Fault:
     guard: str
     """What protects against it: see the control of that name."""
     refused: Refused = nothing_refuses
+    chained: bool = False
+    """Whether the load of the CI-sized run has conversations and pipelines; that of the full one always has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,10 @@ CREDIBLE = "credible time"
 RETRYABLE = "full disk is retryable"
 
 FAULTS = (
-    Fault("worker killed (SIGKILL)", blows.kill_workers, 2, 10, 20, "lease expiry"),
+    Fault("worker killed (SIGKILL)", blows.kill_workers, 2, 10, 20, "lease expiry", chained=True),
     Fault("worker stopped beyond its lease (SIGSTOP, SIGCONT)", blows.freeze_workers, 0, 5, 2, BOTH),
     Fault("worker cut off from the broker for 20 s", blows.cut_a_worker_off, 1, 5, 1, "epoch check"),
-    Fault("streams process killed (SIGKILL)", blows.kill_streams, 2, 10, 10, "recovery"),
+    Fault("streams process killed (SIGKILL)", blows.kill_streams, 2, 10, 10, "recovery", chained=True),
     Fault("streams process killed at a step of its commit", blows.kill_streams_at_each_step, 3, 3, 7, "recovery"),
     Fault(
         "streams process stopped beyond its session (SIGSTOP, SIGCONT)", blows.freeze_streams, 1, 5, 2, "fencing"
@@ -69,7 +71,7 @@ FAULTS = (
     Fault(
         "streams processes joining, leaving, killed as they join", blows.storm_of_rebalances, 1, 5, 2, "recovery"
     ),
-    Fault("everything restarted in turn (SIGTERM)", blows.restart_everything, 1, 5, 1, "recovery"),
+    Fault("everything restarted in turn (SIGTERM)", blows.restart_everything, 1, 5, 1, "recovery", chained=True),
     Fault("broker killed and started again", blows.restart_broker, 1, 5, 2, "recovery"),
     Fault("loader killed (SIGKILL)", blows.kill_loaders, 2, 5, 10, OFFSETS_LAST),
     Fault("ClickHouse away for 8 s, loader killed", blows.take_clickhouse_away, 1, 5, 1, OFFSETS_LAST),

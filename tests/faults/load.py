@@ -33,11 +33,13 @@ class Load:
         client: whose platform is under load.
         tag: in every tenant and request id; makes them this load's own.
         partitions: of accounts; there are tenants in each of them.
+        chained: whether there are conversations and pipelines.
     """
 
     client: penstock.Client
     tag: str
     partitions: int
+    chained: bool
     wanted: list[Wanted] = field(default_factory=list)
     """Every execution, also those of turns and stages."""
     conversations: list[Conversation] = field(default_factory=list)
@@ -70,11 +72,10 @@ class Load:
             self.wanted += begun.executions()
             return begun.start(self.client)
 
-        flowing = [
-            asyncio.create_task(flow(PACE_S, execution)),
-            asyncio.create_task(flow(PACE_OF_CONVERSATIONS_S, conversation)),
-            asyncio.create_task(flow(PACE_OF_PIPELINES_S, pipeline)),
-        ]
+        flows = [flow(PACE_S, execution)]
+        if self.chained:
+            flows += [flow(PACE_OF_CONVERSATIONS_S, conversation), flow(PACE_OF_PIPELINES_S, pipeline)]
+        flowing = [asyncio.create_task(each) for each in flows]
         try:
             yield
             for task in flowing:

@@ -62,7 +62,7 @@ def markdown(report: Report) -> str:
         measures.add(row.measures)
     parts = [
         _table(FAULT_HEAD, [_fault_cells(row) for row in report.faults]),
-        _table(CHAIN_HEAD, [_chain_cells(row) for row in report.faults]),
+        _table(CHAIN_HEAD, [_chain_cells(row) for row in report.faults if row.verdict.chains.turns]),
         _table(CONTROL_HEAD, [_control_cells(row) for row in report.controls]),
         _table(("time", "cases", "median s", "max s"), _time_rows(measures)),
     ]

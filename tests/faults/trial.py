@@ -43,12 +43,14 @@ class Trial:
 
     Args:
         name: in every tenant and request id; new in this world.
+        chained: whether its loads have conversations and pipelines.
         settle_s: how long a round waits for its load to end; what has not ended by then is lost.
     """
 
-    def __init__(self, world: World, name: str, settle_s: float = SETTLE_S) -> None:
+    def __init__(self, world: World, name: str, *, chained: bool, settle_s: float = SETTLE_S) -> None:
         self._world = world
         self._name = name
+        self._chained = chained
         self._settle_s = settle_s
         self._loads: list[Load] = []
         self.measures = Measures()
@@ -58,7 +60,7 @@ class Trial:
         """One round."""
         world, first_mark = self._world, len(self._world.marks)
         async with world.client() as client:
-            load = Load(client, f"{self._name}-r{len(self._loads)}", PARTITIONS)
+            load = Load(client, f"{self._name}-r{len(self._loads)}", PARTITIONS, self._chained)
             self._loads.append(load)
             async with load.flowing():
                 await inject(world, times)
