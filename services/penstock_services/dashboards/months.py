@@ -66,6 +66,7 @@ class Month:
             "tenant": TENANT,
             "billed": f"{TENANT} AND period = '{self.name}'",
             "made": f"{TENANT} AND {self.span.within('occurred_at')}",
+            "ran": TENANT,
             "month": f"'{self.name}'",
             "spend": f"""(
             SELECT tenant_id, period, toStartOfHour(toDateTime(occurred_at, 'UTC')) AS hour, model,
