@@ -11,6 +11,7 @@ WORDS = {
     "tenant": TENANT,
     "billed": TENANT,
     "made": TENANT,
+    "charged": f"{TENANT} AND $__timeFilter(occurred_at)",
     "ran": f"{TENANT} AND $__timeFilter(occurred_at)",
     "month": "formatDateTime(now('UTC'), '%Y-%m')",
     "spend": "v_spend_hourly",

@@ -65,6 +65,7 @@ class Month:
         return {
             "tenant": TENANT,
             "billed": f"{TENANT} AND period = '{self.name}'",
+            "charged": f"{TENANT} AND period = '{self.name}'",
             "made": f"{TENANT} AND {self.span.within('occurred_at')}",
             "ran": TENANT,
             "month": f"'{self.name}'",
