@@ -83,8 +83,15 @@ def _options(real: Callable[..., list[str]], guards: frozenset[Guard], scene: Sc
 
 
 def _launch(real: Callable[..., list[str]], guards: frozenset[Guard], scene: Scene) -> Callable[..., list[str]]:
-    def launch(entrances: Sequence[str], uid: int, bwrap: str, options_fd: int, argv: Sequence[str]) -> list[str]:
-        line = real(entrances, uid, bwrap, options_fd, argv)
+    def launch(
+        entrances: Sequence[str],
+        uid: int,
+        bwrap: str,
+        options_fd: int,
+        argv: Sequence[str],
+        enter_network: Sequence[str] = (),
+    ) -> list[str]:
+        line = real(entrances, uid, bwrap, options_fd, argv, enter_network)
         if Guard.GROUPS in guards:
             at = line.index("--clear-groups")
             line[at] = "--keep-groups"
