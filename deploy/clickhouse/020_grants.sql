@@ -58,6 +58,10 @@ GRANT SELECT ON penstock.v_attempts TO penstock_analyst;
 
 GRANT SELECT ON penstock.v_bill TO penstock_analyst;
 
+GRANT SELECT ON penstock.v_bill_conversations TO penstock_analyst;
+
+GRANT SELECT ON penstock.v_bill_pipelines TO penstock_analyst;
+
 GRANT SELECT ON penstock.v_conversation_costs TO penstock_analyst;
 
 GRANT SELECT ON penstock.v_conversation_turns TO penstock_analyst;
@@ -117,6 +121,10 @@ GRANT SELECT ON penstock.v_artifacts TO penstock_tenant;
 GRANT SELECT ON penstock.v_attempts TO penstock_tenant;
 
 GRANT SELECT ON penstock.v_bill TO penstock_tenant;
+
+GRANT SELECT ON penstock.v_bill_conversations TO penstock_tenant;
+
+GRANT SELECT ON penstock.v_bill_pipelines TO penstock_tenant;
 
 GRANT SELECT ON penstock.v_conversation_costs TO penstock_tenant;
 

@@ -46,9 +46,8 @@ class Billing:
         whole_month = "formatDateTime(occurred_at, '%Y-%m') = {period:String}"
         of_period = "period = {period:String}"
         scope = _scope(wanted.tenant, wanted.user, of_period, of_period, whole_month, {"period": wanted.month})
-        closed, sections = await asyncio.gather(
-            self._closed_at(wanted.month), self._sections(scope, wanted.dearest)
-        )
+        closed = await self._closed_at(wanted.month)
+        sections = await self._sections(scope, wanted.dearest)
         return Bill(
             **sections, tenant_id=wanted.tenant, user_id=wanted.user, period=wanted.month, closed_at=closed
         )

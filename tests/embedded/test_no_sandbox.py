@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from penstock_services.embedded.addresses import address_settings
 from penstock_services.embedded.jars import java_servers
 from penstock_services.embedded.java import find_java
-from penstock_services.embedded.ports import PORT_USES
+from penstock_services.embedded.ports import port_uses
 from penstock_services.embedded.stack import WORKER_TIERS, embedded_stack, why_no_commands
 from penstock_services.embedded.state import Layout, StateFolder
 
 
 def environment_of_worker(folder: Path) -> dict[str, str]:
-    ports = {use.name: 20_000 + number for number, use in enumerate(PORT_USES)}
+    ports = {use.name: 20_000 + number for number, use in enumerate(port_uses())}
     layout = Layout(partitions=4, ports=ports)
-    stack = embedded_stack(StateFolder(folder), layout, {}, find_java(), java_servers(), servers_only=False)
+    state = StateFolder(folder)
+    addresses = address_settings(state, layout)
+    stack = embedded_stack(state, layout, addresses, find_java(), java_servers(), servers_only=False)
     (worker,) = (process for process in stack.processes if process.name == "worker")
     return dict(worker.env)
 

@@ -24,6 +24,7 @@ OFFERS = {
     "embedded": ["chdb", "uvicorn"],
     "agents": ["pydantic_ai", "bpe_openai"],
     "operator": ["confluent_kafka"],
+    "report": ["plotly"],
     "docs": ["mkdocs", "material"],
     "dev": ["pytest", "mypy"],
     "all": ["penstock_streams.commands", "chdb", "pydantic_ai", "confluent_kafka"],

@@ -73,6 +73,7 @@ async def test_a_request_lands_on_its_tenants_partition_with_everything_asked_fo
     assert isinstance(record, r.RequestExecution)
     assert abs(record.occurred_at / 1e6 - time.time()) < 60
     of_pipelines = {"parent_reservation", "pipeline_id", "stage_index", "previous_outputs", "previous_outputs_ref"}
+    of_pipelines |= {"artifact_patterns", "handed_artifacts"}
     assert not any(record.model_dump(include=of_pipelines).values())
     asked = record.model_dump(exclude={"occurred_at", "input_ref", *of_pipelines})
     assert asked == {

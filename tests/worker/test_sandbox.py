@@ -105,11 +105,11 @@ async def test_nothing_is_left_of_a_command_whose_run_is_ended(authority, start_
 
 async def test_what_a_killed_worker_leaves_is_reaped(authority, platform, sandbox_folder):
     async with worker_process(platform, tiers="free") as process:
-        await authority.dispatch("shell", input="touch x; bash -c 'exec -a penstock-sleeps sleep 1000'")
-        await until(lambda: any(b"penstock-sleeps" in _read(p) for p in cmdlines()), "the command runs")
+        await authority.dispatch("shell", input="touch x; bash -c 'exec -a penstock-sleeps-on sleep 1000'")
+        await until(lambda: any(b"penstock-sleeps-on" in _read(p) for p in cmdlines()), "the command runs")
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
-    await until(lambda: not any(b"penstock-sleeps" in _read(p) for p in cmdlines()), "the command ended")
+    await until(lambda: not any(b"penstock-sleeps-on" in _read(p) for p in cmdlines()), "the command ended")
     assert list((sandbox_folder / "workspaces" / "acme").iterdir())
 
     def reaped() -> bool:  # its slots may still be ending
