@@ -32,7 +32,7 @@ answers = {}
 for address in sys.argv[2:]:
     for name, kind in kinds.items():
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as s:
-            s.settimeout(2)
+            s.settimeout(5)
             try:
                 s.connect((address, int(sys.argv[1])))
                 if name == "udp":
