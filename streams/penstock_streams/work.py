@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from penstock_schemas.records import (
 )
 from penstock_schemas.traces import TraceContext
 
+RefKind = TypeVar("RefKind", bound=PayloadRef)
+
 
 class Ref(msgspec.Struct, frozen=True, array_like=True):
     """A PayloadRef at rest."""
@@ -34,7 +36,11 @@ class Ref(msgspec.Struct, frozen=True, array_like=True):
 
     def payload(self) -> PayloadRef:
         """As it travels."""
-        return PayloadRef(sha256=self.sha256, size=self.size, uri=self.uri)
+        return self.sent_as(PayloadRef)
+
+    def sent_as(self, kind: type[RefKind]) -> RefKind:
+        """As it travels in a field of that kind."""
+        return kind(sha256=self.sha256, size=self.size, uri=self.uri)
 
 
 class Said(msgspec.Struct, frozen=True, array_like=True):
@@ -60,7 +66,7 @@ class Said(msgspec.Struct, frozen=True, array_like=True):
             role=self.role,  # type: ignore[arg-type]
             said_at=self.said_at,
             content=self.content,
-            content_ref=ContentRef(sha256=ref.sha256, size=ref.size, uri=ref.uri) if ref else None,
+            content_ref=ref.sent_as(ContentRef) if ref else None,
         )
 
 
@@ -81,7 +87,7 @@ class Earlier(msgspec.Struct, frozen=True, array_like=True):
         return PreviousOutput(
             stage=self.stage,
             output=self.output,
-            output_ref=StageOutputRef(sha256=ref.sha256, size=ref.size, uri=ref.uri) if ref else None,
+            output_ref=ref.sent_as(StageOutputRef) if ref else None,
         )
 
 
@@ -97,8 +103,7 @@ class Handed(msgspec.Struct, frozen=True, array_like=True):
 
     def handed(self) -> HandedArtifacts:
         """As it travels."""
-        ref = ArtifactsRef(sha256=self.ref.sha256, size=self.ref.size, uri=self.ref.uri)
-        return HandedArtifacts(folder=self.folder, ref=ref)
+        return HandedArtifacts(folder=self.folder, ref=self.ref.sent_as(ArtifactsRef))
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -156,14 +161,14 @@ class Work(msgspec.Struct, frozen=True):
         del values["trace"]
         if self.input_ref is not None:
             ref = self.input_ref
-            values["input_ref"] = PayloadRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
+            values["input_ref"] = ref.payload()
         values["history"] = [said.message() for said in self.history]
         values["previous_outputs"] = [earlier.previous() for earlier in self.previous_outputs]
         values["artifact_patterns"] = list(self.artifact_patterns)
         values["handed_artifacts"] = [handed.handed() for handed in self.handed_artifacts]
         if self.previous_outputs_ref is not None:
             at = self.previous_outputs_ref
-            values["previous_outputs_ref"] = PreviousOutputsRef(sha256=at.sha256, size=at.size, uri=at.uri)
+            values["previous_outputs_ref"] = at.sent_as(PreviousOutputsRef)
         return values
 
     def identity(self) -> dict[str, Any]:

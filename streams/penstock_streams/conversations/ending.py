@@ -69,5 +69,5 @@ def _identity(conversation: m.Conversation, running: m.Running, finish: r.Finish
 
 def _said(side: m.Side) -> dict[str, Any]:
     ref = side.content_ref
-    content_ref = r.ContentRef(sha256=ref.sha256, size=ref.size, uri=ref.uri) if ref else None
+    content_ref = ref.sent_as(r.ContentRef) if ref else None
     return {"said_at": side.said_at, "content": side.content, "content_ref": content_ref}

@@ -74,7 +74,7 @@ def begin(
         agent_type=conversation.agent_type,
         model=message.model,
         input=message.content,
-        input_ref=r.PayloadRef(sha256=ref.sha256, size=ref.size, uri=ref.uri) if ref else None,
+        input_ref=ref.payload() if ref else None,
         max_tokens=message.max_tokens,
         timeout_s=message.timeout_s,
         queue=message.queue,

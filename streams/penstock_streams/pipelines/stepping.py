@@ -157,11 +157,7 @@ def _start(
         artifact_patterns=list(spec.artifact_patterns),
         handed_artifacts=[each.handed() for each in texts.handed_to(rows, pipeline_id, spec)],
         previous_outputs=[each.previous() for each in earlier],
-        previous_outputs_ref=(
-            r.PreviousOutputsRef(sha256=outputs_ref.sha256, size=outputs_ref.size, uri=outputs_ref.uri)
-            if outputs_ref
-            else None
-        ),
+        previous_outputs_ref=outputs_ref.sent_as(r.PreviousOutputsRef) if outputs_ref else None,
     )
     execution_id = ids.execution_id(head.tenant_id, request_id)
     event = r.StageStarted(**ending.about_stage(pipeline_id, head, index, spec, execution_id))
