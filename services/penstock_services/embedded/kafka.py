@@ -14,7 +14,7 @@ from pathlib import Path
 from penstock.errors import ProcessFailed
 from penstock_services.embedded.broker_settings import broker_settings
 from penstock_services.embedded.brokers import Membership, broker_names, new_cluster_id
-from penstock_services.embedded.class_archive import QUICK_START, archive_options
+from penstock_services.embedded.class_archive import SMALL_HEAP, archive_options
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
 from penstock_services.embedded.ports import controller_of
@@ -51,7 +51,7 @@ def kafka_process(
     settings, data = folder / "server.properties", folder / "data"
     name = broker_names(1)[0] if member is None else member.name
     log4j = f"-Dlog4j2.configurationFile={files(__package__) / 'log4j2.properties'}"
-    classes = (*QUICK_START, log4j, "-cp", servers.kafka_classpath)
+    classes = (*SMALL_HEAP, log4j, "-cp", servers.kafka_classpath)
     with_archive = archive_options(java, servers, "kafka")
     options = with_archive if jvm_options is None else jvm_options
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penstock_services.embedded.class_archive import QUICK_START, archive_options
+from penstock_services.embedded.class_archive import FIRST_COMPILER, SMALL_HEAP, archive_options
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
 from penstock_services.embedded.probes import http_probe
@@ -49,7 +49,7 @@ def registry_process(
         }
     return ServerProcess(
         name="registry",
-        argv=(str(java.binary), *_HEAP, *options, *QUICK_START, "-jar", str(servers.registry_jar)),
+        argv=(str(java.binary), *_HEAP, *options, *SMALL_HEAP, FIRST_COMPILER, "-jar", str(servers.registry_jar)),
         env={
             "QUARKUS_HTTP_HOST": "127.0.0.1",
             "QUARKUS_HTTP_PORT": str(port),

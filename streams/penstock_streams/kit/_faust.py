@@ -6,12 +6,14 @@ reads, acknowledges or commits a task's inputs: its own consumer holds partition
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import aiokafka
 import faust
+from aiokafka import TopicPartition
 from aiokafka.producer import sender as aiokafka_sender
 from faust.transport.drivers import aiokafka as driver
 
@@ -28,6 +30,7 @@ MARKER_WAIT_S = 0.002
 """Markers take the broker some milliseconds. With aiokafka's wait, transactions back to back take 25 ms each
 instead of 5 (`bench/transactions.py`, decision 0013)."""
 POLL_MS = 1_000
+COMMITTED_WITHIN_S = 5.0
 POLLED_WITHIN_S = 300.0
 """Without a poll for this long aiokafka leaves the group, and joins again only at the next one."""
 Partitions = frozenset[tuple[str, int]]
@@ -91,6 +94,12 @@ class _IdleConsumer(driver.Consumer):
         """Poll for nothing: a member that does not poll for `POLLED_WITHIN_S` leaves its group and stays away."""
         await self._thread.call_thread(self._thread._ensure_consumer().getmany, timeout_ms=POLL_MS)
         return {}
+
+    async def commit_at_once(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Not by Faust's commit, which crashes the app on any error, nor in its queue, which this could block."""
+        reader = self._thread._ensure_consumer()
+        committing = asyncio.run_coroutine_threadsafe(reader.commit(dict(offsets)), self._thread.thread_loop)
+        await asyncio.wait_for(asyncio.wrap_future(committing), COMMITTED_WITHIN_S)
 
     async def highwaters(self, *partitions: Any) -> Any:
         """Nothing for Faust to recover: the tasks do it."""
@@ -175,6 +184,15 @@ class Membership:
     async def stop(self) -> None:
         """Leave the group."""
         await self._app.stop()
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets of assigned partitions for the group.
+
+        Raises:
+            Exception: any, of the broker, the membership or for want of time.
+        """
+        consumer: Any = self._app.consumer
+        await consumer.commit_at_once(offsets)
 
     async def lost(self) -> MembershipLost:
         """Wait until Faust gives up; the reason why."""

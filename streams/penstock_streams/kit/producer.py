@@ -106,7 +106,7 @@ class TransactionalProducer:
         return await self._check(sent, sent_us)
 
     async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit the transaction, with `next_offsets` for whoever displays the group's lag."""
+        """Commit the transaction, with `next_offsets` of the group if there are any."""
         assert self._producer is not None
         if next_offsets:
             await self._producer.send_offsets_to_transaction(dict(next_offsets), self._group_id)

@@ -25,6 +25,7 @@ from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.producer import BATCH_BYTES, TransactionalProducer
 from penstock_streams.kit.recovery import catch_up
 from penstock_streams.kit.settings import StreamsSettings
+from penstock_streams.kit.shown import show
 from penstock_streams.kit.store import MemoryStore, RocksStore, Store
 from penstock_streams.kit.task import Task
 from penstock_streams.kit.topology import Topology, changelog_name, load_topology
@@ -63,7 +64,7 @@ class StageRunner:
         self._tasks: list[Task] | None = None
         self._stores: dict[tuple[str, int], Store] = {}
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._watching: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
         self._stopping = False
 
     def ready(self) -> str | None:
@@ -112,12 +113,15 @@ class StageRunner:
             on_revoked=self._revoked,
         )
         await self._membership.start()
-        self._watching = asyncio.create_task(self._watch(self._membership))
+        self._beside = [
+            asyncio.create_task(self._watch(self._membership)),
+            asyncio.create_task(show(self._positions, self._membership.commit)),
+        ]
 
     async def _stop(self) -> None:
         self._stopping = True
-        if self._watching is not None:
-            self._watching.cancel()
+        for each in self._beside:
+            each.cancel()
         await self._revoked()
         if self._membership is not None:
             await self._membership.stop()
@@ -126,6 +130,9 @@ class StageRunner:
 
     async def _watch(self, membership: Membership) -> None:
         self._fail(await membership.lost())
+
+    def _positions(self) -> Iterator[Mapping[TopicPartition, int]]:
+        return (task.shown() for task in self._tasks or ())
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():

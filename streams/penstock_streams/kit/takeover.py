@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.positions import check_range, starting_position
 from penstock_streams.kit.rows import POSITION_KEY, TIMER_PREFIX, Position, decode_position, decode_timer
+from penstock_streams.kit.store import Store
 from penstock_streams.kit.timers import TimerQueue
 
 
@@ -38,6 +39,12 @@ async def take_over(parts: TaskParts, timers: TimerQueue, waits_for: Callable[[s
     )
     for key, value in parts.store.prefixed(TIMER_PREFIX):
         timers.set(*decode_timer(key, value))
+
+
+def topics_read(store: Store) -> set[str]:
+    """Inputs that the position row in `store` names: the group's offsets have them, too."""
+    raw = store.get(POSITION_KEY)
+    return set() if raw is None else set(decode_position(raw).next_offsets)
 
 
 async def seek(parts: TaskParts, task: str) -> Position:

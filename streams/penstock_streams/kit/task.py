@@ -7,8 +7,8 @@ The commit order of one batch, and what a crash after each step costs:
  2. begin; send outputs, rows and the input positions; flush. Cost: an open transaction, which the next
     owner's fencing or the broker's timeout aborts; nobody saw it.
  3. check every send's future. Cost: the same.
- 4. send offsets (for lag displays only: the position row is the truth) and commit. Cost of a crash before
-    the commit: the same. After it: the batch is done, the local store is behind.
+ 4. send the offsets of inputs never read before (`shown`: the position row is the truth) and commit. Cost of a
+    crash before the commit: the same. After it: the batch is done, the local store is behind.
  5. apply rows, timers and positions to the local store. Cost of a crash before: recovery reads them from the
     changelog. After: none.
  6. an error in 2 to 5 ends the process; there is no abort and no retry, because (a) to (c) are both.
@@ -20,7 +20,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from aiokafka import TopicPartition
@@ -43,7 +43,7 @@ from penstock_streams.kit.rows import (
     encode,
 )
 from penstock_streams.kit.store import Change, Mark
-from penstock_streams.kit.takeover import seek, take_over
+from penstock_streams.kit.takeover import seek, take_over, topics_read
 from penstock_streams.kit.timers import TimerQueue
 
 log = logging.getLogger("penstock.streams")
@@ -65,6 +65,7 @@ class Task:
         self._timers = TimerQueue()
         self._arrived: deque[Arrived] = deque()
         self._position = Position(0, {}, 0)
+        self._known_read: set[str] = set()
         self._committing = asyncio.Lock()
         self._in_hand = 0
         self._waiting_for: str | None = "its turn"
@@ -82,6 +83,14 @@ class Task:
         for (topic, partition), read_to, end in self._parts.inputs.read_up_to():
             done = self._position.next_offsets[topic] if self._in_hand else read_to
             yield Standing(facts.stage.name, topic, partition, done, end - done)
+
+    def shown(self) -> Mapping[TopicPartition, int]:
+        """The next offset of each input it is known to have read from, as committed."""
+        return {
+            TopicPartition(topic, self._facts.partition): at
+            for topic, at in self._position.next_offsets.items()
+            if topic in self._known_read
+        }
 
     def start(self, failed: Callable[[BaseException], None]) -> None:
         """Begin in the background; `failed` gets the error that ends it."""
@@ -112,6 +121,7 @@ class Task:
             await take_over(self._parts, self._timers, self._wait_for)
             async with self._parts.inputs:
                 self._position = await seek(self._parts, self.name)
+                self._known_read = topics_read(self._parts.store)
                 await self._process()
         finally:
             await self._parts.producer.stop()
@@ -167,8 +177,9 @@ class Task:
                 {**batch.messages, changelog: [Message(key, value) for key, value in changes]}
             )
             crash_point("checked")
+            first_read = batch.next_offsets.keys() - self._known_read
             await parts.producer.commit(
-                {TopicPartition(topic, facts.partition): at for topic, at in batch.next_offsets.items()}
+                {TopicPartition(topic, facts.partition): batch.next_offsets[topic] for topic in first_read}
             )
             commit_s = time.monotonic() - began_s
             crash_point("committed")
@@ -176,6 +187,7 @@ class Task:
             for name, row in batch.timers.items():
                 self._timers.set(name, row)
             self._position = new
+            self._known_read |= first_read
             self._in_hand -= batch.records
             crash_point("applied")
         count_batch(facts.stage.name, batch, commit_s)
