@@ -53,16 +53,20 @@ class Renewed(NamedTuple):
 
 def renew(rows: Rows, worker_id: str, listed: Iterable[Pair], until: int, decision: Decision) -> Renewed:
     """Renew every listed lease the worker holds."""
-    leases, listed = leases_of(rows, worker_id), set(listed)
-    held = {(lease.execution_id, lease.epoch): lease for lease in leases.held}
-    if listed & held.keys():
-        renewed = tuple(
-            msgspec.structs.replace(lease, until=until) if (lease.execution_id, lease.epoch) in listed else lease
-            for lease in leases.held
-        )
-        _put(worker_id, leases, renewed, decision)
-    stopping = [pair for pair, lease in held.items() if lease.stopping and pair in listed]
-    return Renewed(sorted(listed - held.keys()), stopping)
+    leases, not_held = leases_of(rows, worker_id), set(listed)
+    after: list[m.Held] = []
+    renewed: list[m.Held] = []
+    for lease in leases.held:
+        pair = lease.execution_id, lease.epoch
+        if pair in not_held:
+            not_held.remove(pair)
+            lease = m.Held(*pair, until, lease.stopping)
+            renewed.append(lease)
+        after.append(lease)
+    if renewed:
+        _put(worker_id, leases, tuple(after), decision)
+    stopping = [(lease.execution_id, lease.epoch) for lease in renewed if lease.stopping]
+    return Renewed(sorted(not_held), stopping)
 
 
 def expire(rows: Rows, worker_id: str, now: int, decision: Decision) -> list[m.Held]:
