@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.artifacts import ArtifactStore
-from penstock.errors import InvalidInput, NotFound
+from penstock.artifacts import ArtifactStore, needed
+from penstock.errors import NotFound
 from penstock.following import Following
 from penstock.kept import Artifact, read_list
 from penstock.outcome import state_of
@@ -47,6 +47,5 @@ class ArtifactCalls:
                     f"execution {execution_id} kept no file {artifact!r}; `penstock artifacts` lists them"
                 )
             artifact = files[artifact]
-        if self._payloads is None:
-            raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
-        return await self._payloads.get(self._payloads.ref_of(artifact.sha256, artifact.size_bytes))
+        store = needed(self._payloads)
+        return await store.get(store.ref_of(artifact.sha256, artifact.size_bytes))

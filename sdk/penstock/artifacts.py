@@ -158,6 +158,17 @@ class ArtifactStore:
         return str(self._fs.unstrip_protocol(path))
 
 
+def needed(store: ArtifactStore | None) -> ArtifactStore:
+    """`store`, where there is one.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if store is None:
+        raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
+    return store
+
+
 class CarriedText(NamedTuple):
     """A text as a record carries it: inline or by reference; both None for no text."""
 
@@ -192,11 +203,7 @@ async def read_text(carried: CarriedText, store: ArtifactStore | None) -> str:
     """
     if carried.ref is None:
         return carried.inline or ""
-    if store is None:
-        raise InvalidInput(
-            "the text is a reference and no artifact store is configured; set PENSTOCK_ARTIFACTS_URL"
-        )
-    data = await store.get(carried.ref)
+    data = await needed(store).get(carried.ref)
     try:
         return data.decode()
     except UnicodeDecodeError as exc:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock_streams.kit.errors import StoreUnusable
-from penstock_streams.kit.store import Mark, MemoryStore, RocksStore, Store
+from penstock_streams.kit.store import Mark, MemoryStore, RocksMemory, RocksStore, Store
+
+
+def rocks(folder: Path) -> RocksStore:
+    return RocksStore(folder, RocksMemory(8 << 20))
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else RocksStore(tmp_path / "a" / "0")
+    return MemoryStore() if request.param == "memory" else rocks(tmp_path / "a" / "0")
 
 
 keys = st.sampled_from([b"p", b"ra", b"rb", b"ta", b"r"])
@@ -49,21 +55,38 @@ def test_clear_forgets_rows_and_mark(store: Store) -> None:
 
 
 def test_a_folder_opened_again_has_what_was_applied(tmp_path: Path) -> None:
-    first = RocksStore(tmp_path / "0")
+    first = rocks(tmp_path / "0")
     first.apply([(b"ra", b"1"), (b"rb", b"")], Mark(5, 9))
     first.close()
-    again = RocksStore(tmp_path / "0")
+    again = rocks(tmp_path / "0")
     assert (again.get(b"ra"), again.get(b"rb"), again.mark()) == (b"1", b"", Mark(5, 9))
 
 
 def test_a_folder_another_process_holds_is_named_with_what_to_do(tmp_path: Path) -> None:
-    held = RocksStore(tmp_path / "0")
+    held = rocks(tmp_path / "0")
     with pytest.raises(StoreUnusable, match="PENSTOCK_STREAMS_DATA_DIR"):
-        RocksStore(tmp_path / "0")
+        rocks(tmp_path / "0")
     held.close()
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StoreUnusable, match="file/rocks cannot be made.*PENSTOCK_STREAMS_DATA_DIR"):
-        RocksStore(tmp_path / "file" / "rocks" / "0")
+        rocks(tmp_path / "file" / "rocks" / "0")
+
+
+def test_stores_of_a_process_buffer_little_more_than_their_share(tmp_path: Path) -> None:
+    memory = RocksMemory(8 << 20)  # 4 MiB are for buffers
+    stores = [RocksStore(tmp_path / str(number), memory) for number in range(12)]
+    ends = time.monotonic() + 20
+    written = 0
+    while written < 48 << 20:
+        for store in stores:
+            store.apply([(b"r%d" % written, os.urandom(64 * 1024))], Mark(written, 1))
+            written += 64 * 1024
+        while memory.buffered_bytes() > 6 << 20:  # rocksdb writes full buffers to disk beside us
+            assert time.monotonic() < ends, f"{memory.buffered_bytes()} bytes are buffered"
+            stores[0].apply([(b"ra", b"")], Mark(written, 1))
+    for store in stores:
+        assert store.mark() is not None
+        store.close()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 from contextlib import suppress
-from pathlib import Path
+
+import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -28,9 +28,9 @@ def adopt_orphans() -> None:
 def end_offspring() -> None:
     """Kill every descendant and wait until none is left. Children of a killed one are adopted and follow."""
     while _has_children():
-        for pid in _children():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for child in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         with suppress(ChildProcessError):
             os.waitpid(-1, 0)
 
@@ -41,15 +41,3 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
-
-
-def _children() -> list[int]:
-    me = str(os.getpid())
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with suppress(OSError):  # it has ended meanwhile
-                # pid (name) state ppid: the name may hold anything, also blanks and brackets
-                if (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1] == me:
-                    found.append(int(folder.name))
-    return found

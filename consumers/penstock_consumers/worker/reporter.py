@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from penstock.agents import Reportable
-from penstock.artifacts import ArtifactStore, CarriedText, carry_text
-from penstock.errors import AgentError, InvalidInput, UnencodableRecord, Unreachable, UsageError
+from penstock.artifacts import ArtifactStore, CarriedText, carry_text, needed
+from penstock.errors import AgentError, UnencodableRecord, Unreachable, UsageError
 from penstock.kept import Artifact, list_bytes
 from penstock_consumers.worker.observing import Observed
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
@@ -143,9 +143,7 @@ class Reporter:
     async def _list_of_kept(self) -> r.ArtifactsRef | None:
         if not self._kept:
             return None
-        if self._store is None:
-            raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
-        ref = await self._store.put(list_bytes(self._kept.values()))
+        ref = await needed(self._store).put(list_bytes(self._kept.values()))
         return r.ArtifactsRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
 
     @property

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from penstock.agents.commands import Kept, Outcome
-from penstock.artifacts import ArtifactStore
-from penstock.errors import InvalidInput, SandboxUnavailable, WorkspaceRefused
+from penstock.artifacts import ArtifactStore, needed
+from penstock.errors import SandboxUnavailable, WorkspaceRefused
 from penstock.settings import ArtifactSettings
 from penstock_consumers.worker.wire import Start
 from penstock_services.sandbox.policies import Policies, load_policies
@@ -95,8 +95,7 @@ class AttemptSandbox:
         if not start.sandboxed:
             raise SandboxUnavailable(
                 f"this worker has no sandbox for tier {start.tier!r} (PENSTOCK_WORKER_TIERS), so it runs no "
-                f"command "
-                "and makes no workspace for it"
+                "command and makes no workspace for it"
             )
         settings = SandboxSettings()
         policy = policies(settings).of(start.tier, start.tenant_id)
@@ -118,9 +117,7 @@ class AttemptSandbox:
 
 def _store() -> ArtifactStore:
     url = ArtifactSettings().url
-    if not url:
-        raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
-    return ArtifactStore(url)
+    return needed(ArtifactStore(url) if url else None)
 
 
 @cache

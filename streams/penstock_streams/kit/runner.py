@@ -26,7 +26,7 @@ from penstock_streams.kit.producer import BATCH_BYTES, TransactionalProducer
 from penstock_streams.kit.recovery import catch_up
 from penstock_streams.kit.settings import StreamsSettings
 from penstock_streams.kit.shown import show
-from penstock_streams.kit.store import MemoryStore, RocksStore, Store
+from penstock_streams.kit.store import MemoryStore, RocksMemory, RocksStore, Store
 from penstock_streams.kit.task import Task
 from penstock_streams.kit.topology import Topology, changelog_name, load_topology
 
@@ -66,6 +66,7 @@ class StageRunner:
         self._membership: Membership | None = None
         self._tasks: list[Task] | None = None
         self._stores: dict[tuple[str, int], Store] = {}
+        self._rocks_memory = RocksMemory(settings.store_memory_mib << 20)
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._beside: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -205,7 +206,9 @@ class StageRunner:
         if key not in self._stores:
             folder = self._settings.data_dir / self._topology.cluster_id / f"{self._settings.app_id}-{stage}"
             in_memory = self._settings.store == "memory"
-            self._stores[key] = MemoryStore() if in_memory else RocksStore(folder / str(partition))
+            self._stores[key] = (
+                MemoryStore() if in_memory else RocksStore(folder / str(partition), self._rocks_memory)
+            )
         return self._stores[key]
 
     async def _set_clock(self, commit: Callable[[], Awaitable[None]]) -> None:

@@ -24,6 +24,8 @@ class StreamsSettings(Settings):
     """Where rows lie while a task runs. Both are rebuilt from the changelog; rocksdb starts from what it has."""
     data_dir: Path = Field(default_factory=lambda: state_folder() / "streams")
     """Folder of the rocksdb store; one process at a time."""
+    store_memory_mib: Annotated[int, Field(ge=8)] = 64
+    """Block cache and write buffers of all rocksdb stores of the process. More means fewer and larger files."""
     max_batch_records: Annotated[int, Field(ge=1)] = 5_000
     """Records per transaction under load. More write each row once for more of its changes (2,000 → 5,000: 29k →
     33k events/s in `make bench`); folding this many takes the event loop for about 150 ms."""

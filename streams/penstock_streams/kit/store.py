@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-from rocksdict import Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
 
 from penstock_streams.kit.errors import StoreUnusable
 
@@ -97,8 +97,36 @@ def made(folder: Path) -> Path:
     return folder
 
 
+ARENA_BYTES = 32 * 1024
+"""What a write buffer grows by. Rocksdb's megabyte, times dozens of stores, would be all there is."""
 _MARK_KEY = b"\x00mark"
 _decode_mark = msgspec.msgpack.Decoder(Mark).decode
+
+
+class RocksMemory:
+    """What all rocksdb stores of a process use together; each for itself would take up to 128 MiB and more.
+
+    Half at most is write buffers: a store that writes while they are full puts its own on disk. The rest caches
+    blocks. Indexes of the files are not in it, nor what the kernel caches.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self._cache = Cache(size_bytes)
+        self._buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
+            size_bytes // 2, allow_stall=False, cache=self._cache
+        )
+
+    def used_by(self, options: Options) -> None:
+        """Let a store with these options take part."""
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self._cache)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self._buffers)
+        options.set_arena_block_size(ARENA_BYTES)
+
+    def buffered_bytes(self) -> int:
+        """What is in write buffers now."""
+        return self._buffers.get_usage()
 
 
 class RocksStore:
@@ -107,8 +135,9 @@ class RocksStore:
     A kill loses nothing; a power loss may lose the last writes, which the mark shows and recovery repeats.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, memory: RocksMemory) -> None:
         self._folder = folder
+        self._memory = memory
         made(folder.parent)
         self._db = self._open()
 
@@ -116,6 +145,7 @@ class RocksStore:
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_max_open_files(64)  # per partition; a process may own dozens
+        self._memory.used_by(options)
         try:
             return Rdict(str(self._folder), options)
         except Exception as exc:  # rocksdict raises nothing narrower

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock_schemas import records as r
+from penstock_streams.accounts import admission
 from penstock_streams.accounts import decide as accounts
 from penstock_streams.accounts import model as a
 from penstock_streams.accounts.decide import Accounts
@@ -22,6 +23,7 @@ replace = msgspec.structs.replace
 _finish, _refusal = Executions._finish, executions._refusal
 _settle, _tenant_of, _end = Accounts._settle, accounts.tenant_of, Executions._end
 _cancel, _cancel_queued = Accounts._cancel, accounts.cancel_queued
+_answer_request = accounts.answer_request
 
 
 def _finish_any_epoch(self: Executions, rows: Rows, finish: r.FinishAttempt, now: int) -> Decision:
@@ -73,6 +75,10 @@ def _cancel_without_hole(rows: Rows, tenant_id: str, *rest: Any) -> Decision:
     return decision
 
 
+def _answer_again(rows: Rows, *rest: Any) -> Decision:
+    return _answer_request(HidingRows(rows, a.Answer), *rest)
+
+
 def _one_more(rows: Rows, policy: Policy, tenant_id: str) -> a.Tenant | None:
     tenant = _tenant_of(rows, policy, tenant_id)
     return tenant and replace(tenant, concurrency=tenant.concurrency + 1)
@@ -102,7 +108,7 @@ STAGES = {
     "no-settlement": Mutation("an end frees no slot", ((Executions, "_end", _end_without_settling),)),
     "settled-twice": Mutation("a repeated settlement frees another slot", ((Accounts, "_settle", _settle_again),)),
     "request-dedupe-off": Mutation(
-        "a repeated request is answered again", ((Accounts, "_request", hiding(Accounts._request, a.Answer)),)
+        "a repeated request is answered again", ((accounts, "answer_request", _answer_again),)
     ),
     "usage-dedupe-off": Mutation(
         "a repeated report is charged again", ((Accounts, "_usage", hiding(Accounts._usage, a.Counted)),)
@@ -118,5 +124,8 @@ STAGES = {
     "reservations-leak": Mutation(
         "an end releases no reservation", ((accounts, "close_reservation", lambda *rest: None),)
     ),
-    "one-more-at-once": Mutation("a tenant gets one slot too many", ((accounts, "tenant_of", _one_more),)),
+    "one-more-at-once": Mutation(
+        "a tenant gets one slot too many",
+        ((accounts, "tenant_of", _one_more), (admission, "tenant_of", _one_more)),
+    ),
 }
