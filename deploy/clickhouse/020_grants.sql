@@ -34,6 +34,8 @@ GRANT INSERT, SHOW COLUMNS ON penstock.usage_quarantine TO penstock_loader;
 
 GRANT SELECT ON penstock.accounts_events TO penstock_analyst;
 
+GRANT SELECT ON penstock.closed_bills TO penstock_analyst;
+
 GRANT SELECT ON penstock.conversations_events TO penstock_analyst;
 
 GRANT SELECT ON penstock.executions_events TO penstock_analyst;
@@ -61,6 +63,8 @@ GRANT SELECT ON penstock.v_bill TO penstock_analyst;
 GRANT SELECT ON penstock.v_bill_conversations TO penstock_analyst;
 
 GRANT SELECT ON penstock.v_bill_pipelines TO penstock_analyst;
+
+GRANT SELECT ON penstock.v_closed_bills TO penstock_analyst;
 
 GRANT SELECT ON penstock.v_conversation_costs TO penstock_analyst;
 
@@ -100,6 +104,8 @@ GRANT SELECT ON penstock.v_users TO penstock_analyst;
 
 GRANT SELECT ON penstock.accounts_events TO penstock_tenant;
 
+GRANT SELECT ON penstock.closed_bills TO penstock_tenant;
+
 GRANT SELECT ON penstock.conversations_events TO penstock_tenant;
 
 GRANT SELECT ON penstock.executions_events TO penstock_tenant;
@@ -125,6 +131,8 @@ GRANT SELECT ON penstock.v_bill TO penstock_tenant;
 GRANT SELECT ON penstock.v_bill_conversations TO penstock_tenant;
 
 GRANT SELECT ON penstock.v_bill_pipelines TO penstock_tenant;
+
+GRANT SELECT ON penstock.v_closed_bills TO penstock_tenant;
 
 GRANT SELECT ON penstock.v_conversation_costs TO penstock_tenant;
 

@@ -4,6 +4,14 @@ CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.accounts_events FOR S
 
 CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.accounts_events FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
 
+CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.closed_bills FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
+
+CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.closed_bills FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
+
+CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.closed_bills_in_the_making FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
+
+CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.closed_bills_in_the_making FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
+
 CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.conversations_events FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
 
 CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.conversations_events FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;

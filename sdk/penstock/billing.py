@@ -47,7 +47,8 @@ class Billing:
         of_period = "period = {period:String}"
         scope = _scope(wanted.tenant, wanted.user, of_period, of_period, whole_month, {"period": wanted.month})
         closed = await self._closed_at(wanted.month)
-        sections = await self._sections(scope, wanted.dearest)
+        summed = closed is not None and wanted.user is None and await self._is_summed(scope)
+        sections = await self._sections(scope, wanted.dearest, summed=summed)
         return Bill(
             **sections, tenant_id=wanted.tenant, user_id=wanted.user, period=wanted.month, closed_at=closed
         )
@@ -65,10 +66,11 @@ class Billing:
             **sections, tenant_id=wanted.tenant, user_id=wanted.user, start=wanted.start, end=wanted.end
         )
 
-    async def _sections(self, scope: Scope, dearest: int | None) -> dict[str, Any]:
+    async def _sections(self, scope: Scope, dearest: int | None, *, summed: bool = False) -> dict[str, Any]:
         queries = (_marked(scope), _wasted(scope), _quarantined(scope), _unresolved(scope))
         charged, marked, (wasted,), quarantined, (unresolved,) = await asyncio.gather(
-            self._charged(scope, dearest), *(self._reading.rows(query, scope.parameters) for query in queries)
+            self._charged(scope, dearest, summed=summed),
+            *(self._reading.rows(query, scope.parameters) for query in queries),
         )
         lines_of: dict[str, list[Row]] = {section: [] for section in (TOTAL, *DIMENSIONS, *ORIGINS)}
         for row in charged:
@@ -88,11 +90,20 @@ class Billing:
             "unresolved": Unresolved.model_validate(unresolved),
         }
 
-    async def _charged(self, scope: Scope, dearest: int | None) -> list[Row]:
+    async def _charged(self, scope: Scope, dearest: int | None, *, summed: bool) -> list[Row]:
         """The sums; where no line has an origin, ClickHouse is spared to sort all lines by it."""
-        (present,) = await self._reading.rows(_present(scope), scope.parameters)
-        origins = {name: column for name, column in ORIGINS.items() if present[name]}
-        return await self._reading.rows(_charged(scope, origins, dearest), scope.parameters)
+        if summed:
+            sums = f"SELECT * FROM v_closed_bills WHERE {scope.charged}"
+        else:
+            (present,) = await self._reading.rows(_present(scope), scope.parameters)
+            origins = {name: column for name, column in ORIGINS.items() if present[name]}
+            sums = sums_by_section(f"FROM ledger AS l FINAL WHERE {scope.charged}", {**DIMENSIONS, **origins})
+        return await self._reading.rows(_shown(sums, dearest), scope.parameters)
+
+    async def _is_summed(self, scope: Scope) -> bool:
+        """Whether all lines of a closed month, and none of them twice, are in what was summed up of it."""
+        (lines,) = await self._reading.rows(_lines(scope), scope.parameters)
+        return bool(lines["summed"] == lines["there"])
 
     async def _closed_at(self, month: str) -> datetime | None:
         query = "SELECT minOrNull(closed_at) AS closed_at FROM v_periods WHERE period >= {period:String}"
@@ -119,24 +130,42 @@ def _present(scope: Scope) -> str:
     return "SELECT " + ", ".join(found.format(scope.charged, column, name) for name, column in ORIGINS.items())
 
 
-def _charged(scope: Scope, origins: Mapping[str, str], dearest: int | None) -> str:
-    """All sums, for each section, in one pass over the ledger; of `origins` at most `dearest` each, and how many
-    there are."""
-    sections = {**DIMENSIONS, **origins}
+def _lines(scope: Scope) -> str:
+    """How many lines the ledger has, repeats included, and how many were summed up."""
+    return f"""
+        SELECT (SELECT count() FROM ledger WHERE {scope.charged}) AS there,
+            (SELECT sum(lines) FROM v_closed_bills WHERE {scope.charged} AND section = '{TOTAL}') AS summed
+    """
+
+
+def sums_by_section(lines: str, sections: Mapping[str, str], whose: str = "") -> str:
+    """SQL for all sums of each section in one pass, one row for each `section` and `name`.
+
+    Args:
+        lines: FROM and WHERE; the ledger is `l`.
+        sections: the column that each is a breakdown by; the one of the total is added.
+        whose: a column to keep apart; default none.
+    """
     columns = sections.values()
     section = "".join(f"grouping({column}) = 0, '{name}', " for name, column in sections.items())
     value = "".join(f"grouping({column}) = 0, toNullable(toString({column})), " for column in columns)
     sums = ", ".join(f"sum(l.{column}) AS {column}" for column in SUMS)
+    apart = f"{whose}, " if whose else ""
+    sets = ", ".join((f"({whose})", *(f"({apart}{column})" for column in columns)))
+    return f"""
+        SELECT {apart}multiIf({section} '{TOTAL}') AS section, multiIf({value} NULL) AS name,
+            countIf(record_type = 'UsageCharged') AS calls, {sums}, count() AS lines
+        {lines} GROUP BY GROUPING SETS ({sets})
+        HAVING section NOT IN {tuple(ORIGINS)} OR name IS NOT NULL
+    """
+
+
+def _shown(sums: str, dearest: int | None) -> str:
+    """Of the pipelines and of the conversations at most `dearest`, and how many there are."""
     place = "row_number() OVER (PARTITION BY section ORDER BY s.cost_nanousd DESC, name)"
     return f"""
-        SELECT s.*, count() OVER (PARTITION BY section) AS lines, {place} AS place
-        FROM (
-            SELECT multiIf({section} '{TOTAL}') AS section, multiIf({value} NULL) AS name,
-                countIf(record_type = 'UsageCharged') AS calls, {sums}
-            FROM ledger AS l FINAL WHERE {scope.charged}
-            GROUP BY GROUPING SETS ((), {", ".join(f"({column})" for column in columns)})
-        ) AS s
-        WHERE section NOT IN {tuple(ORIGINS)} OR name IS NOT NULL
+        SELECT s.* EXCEPT lines, count() OVER (PARTITION BY section) AS lines, {place} AS place
+        FROM ({sums}) AS s
         {"" if dearest is None else f"QUALIFY section NOT IN {tuple(ORIGINS)} OR place <= {dearest}"}
     """
 

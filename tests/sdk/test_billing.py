@@ -21,11 +21,14 @@ from penstock.errors import InvalidInput
 from penstock.settings import ClickHouseSettings
 from penstock.statements import AdjustedMonth, Bill, Quarantined, Spend, Statement, Unresolved, Wasted
 from penstock_services.clickhouse import connect, migrate
+from penstock_services.clickhouse.summing import sum_up
 
 pytestmark = pytest.mark.integration
 NUMBERS = count()
 NOVEMBER = datetime(2026, 11, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+SUMMED = "2025-02"
+"""A month that no other test charges in."""
 
 
 @dataclass
@@ -374,3 +377,69 @@ def summed(lines: list[Line]) -> Spend:
     """What a statement of just `lines` has as its total."""
     sums = {field: sum(getattr(line, field) for line in lines) for field in Spend.model_fields if field != "calls"}
     return Spend(calls=sum(line.record_type == "UsageCharged" for line in lines), **sums)
+
+
+def every_kind_of_line() -> list[Line]:
+    return [
+        Line(1_000, period=SUMMED, pipeline_id="p1"),
+        Line(20, period=SUMMED, pipeline_id="p2", user_id=None, agent_type=None),
+        Line(7, period=SUMMED, conversation_id="c", model="claude-3-opus", wasted=True),
+        Line(-3, period=SUMMED, record_type="ChargeAdjusted", pipeline_id="p1"),
+        Line(5, period=SUMMED, adjusts_period="2024-01"),
+    ]
+
+
+def sums_of(books: Books, clickhouse: Any) -> int:
+    query = "SELECT sum(lines) FROM closed_bills WHERE tenant_id = {t:String} AND section = 'total'"
+    lines: int = clickhouse.query(query, parameters={"t": books.tenant}).result_rows[0][0]
+    return lines
+
+
+async def test_a_closed_month_is_billed_from_its_sums_as_from_its_lines(
+    books: Books, client: Client, database: ClickHouseSettings, clickhouse_client: Any
+):
+    books.charge(*every_kind_of_line())
+    before = await client.bill(books.tenant, SUMMED, dearest=1)
+    Books(clickhouse_client, "system").event("PeriodClosed", period=SUMMED, closed_by="command")
+    assert SUMMED in sum_up(clickhouse_client, database)
+    assert sum_up(clickhouse_client, database) == [], "nothing has changed"
+    clickhouse_client.command(f"ALTER TABLE ledger UPDATE cost_nanousd = 999 WHERE tenant_id = '{books.tenant}'")
+    after = await client.bill(books.tenant, SUMMED, dearest=1)
+    assert after.closed_at is not None
+    assert (after.total, after.by, after.more) == (before.total, before.by, before.more), "the lines were read"
+    assert (after.total.cost_nanousd, after.more["pipeline"]) == (1_029, 1)
+    of_ann = await client.bill(books.tenant, SUMMED, user="ann")
+    assert of_ann.total.calls == 3, "one user's is read from the lines"
+
+
+@pytest.mark.parametrize("afterwards", ["a line that was not loaded yet", "a line once more"])
+async def test_sums_that_are_not_of_every_line_are_passed_over_until_made_again(
+    books: Books, client: Client, database: ClickHouseSettings, clickhouse_client: Any, afterwards: str
+):
+    clickhouse_client.command("SYSTEM STOP MERGES ledger")
+    books.charge(Line(10, period=SUMMED))
+    Books(clickhouse_client, "system").event("PeriodClosed", period=SUMMED, closed_by="command")
+    sum_up(clickhouse_client, database)
+    assert sums_of(books, clickhouse_client) == 1
+    if afterwards == "a line once more":
+        books.charge_twice(Line(5, period=SUMMED))
+    else:
+        books.charge(Line(5, period=SUMMED))
+    assert (await client.bill(books.tenant, SUMMED)).total.cost_nanousd == 15
+    assert SUMMED in sum_up(clickhouse_client, database)
+    assert (await client.bill(books.tenant, SUMMED)).total.cost_nanousd == 15
+    assert sums_of(books, clickhouse_client) == 2
+    clickhouse_client.command("SYSTEM START MERGES ledger")
+
+
+async def test_a_summing_that_died_half_way_is_done_again(
+    books: Books, client: Client, database: ClickHouseSettings, clickhouse_client: Any
+):
+    books.charge(Line(10, period=SUMMED))
+    Books(clickhouse_client, "system").event("PeriodClosed", period=SUMMED, closed_by="command")
+    clickhouse_client.command(
+        "INSERT INTO closed_bills_in_the_making (tenant_id, period, section, cost_nanousd, lines) "
+        f"VALUES ('{books.tenant}', '{SUMMED}', 'total', 5, 1)"
+    )
+    assert SUMMED in sum_up(clickhouse_client, database)
+    assert (await client.bill(books.tenant, SUMMED)).total.cost_nanousd == 10

@@ -12,7 +12,8 @@ _CREATED = re.compile(
     r"^CREATE (?:OR REPLACE )?(?P<kind>TABLE|VIEW) (?:IF NOT EXISTS )?(?P<name>\w+)", re.MULTILINE
 )
 _DROPPED = re.compile(r"^DROP (?:TABLE|VIEW) (?:IF EXISTS )?(\w+)", re.MULTILINE)
-_FILLED_BY_VIEW = re.compile(r"^CREATE MATERIALIZED VIEW .*?\bTO (\w+)", re.MULTILINE | re.DOTALL)
+_FROM_KAFKA = "kafka_offset"
+"""A column of every table that the loader fills, and of no other."""
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
 
 
@@ -23,13 +24,8 @@ class Schema:
     tables: tuple[str, ...]
     reads: dict[str, frozenset[str]]
     """Tables by view, also those behind the views it reads."""
-    filled_by_views: frozenset[str] = frozenset()
-    """Tables that a materialized view fills, and so nobody else."""
-
-    @property
-    def loaded(self) -> tuple[str, ...]:
-        """Tables that the loader fills."""
-        return tuple(table for table in self.tables if table not in self.filled_by_views)
+    loaded: tuple[str, ...] = ()
+    """Tables that the loader fills."""
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -44,15 +40,16 @@ def schema_of(migrations: Iterable[Migration]) -> Schema:
     """The schema after all `migrations`."""
     tables: set[str] = set()
     bodies: dict[str, str] = {}
-    filled: set[str] = set()
+    loaded: set[str] = set()
     for statement in (s for migration in migrations for s in migration.statements):
         for name in _DROPPED.findall(statement):
             tables.discard(name)
             bodies.pop(name, None)
-        filled.update(_FILLED_BY_VIEW.findall(statement))
         if created := _CREATED.search(statement):
             if created["kind"] == "TABLE":
                 tables.add(created["name"])
+                if _FROM_KAFKA in statement:
+                    loaded.add(created["name"])
             else:
                 bodies[created["name"]] = statement[created.end() :]
 
@@ -60,4 +57,6 @@ def schema_of(migrations: Iterable[Migration]) -> Schema:
         named = set(_READ.findall(bodies[view]))
         return frozenset((named & tables) | {t for inner in named & bodies.keys() for t in behind(inner)})
 
-    return Schema(tuple(sorted(tables)), {view: behind(view) for view in sorted(bodies)}, frozenset(filled))
+    return Schema(
+        tuple(sorted(tables)), {view: behind(view) for view in sorted(bodies)}, tuple(sorted(loaded & tables))
+    )

@@ -12,6 +12,7 @@ from penstock_services.access.clickhouse_commands import add_access_commands
 from penstock_services.clickhouse.client import connect
 from penstock_services.clickhouse.compacting import compact
 from penstock_services.clickhouse.migrate import migrate
+from penstock_services.clickhouse.summing import sum_up
 
 
 def register(app: typer.Typer) -> None:
@@ -36,14 +37,16 @@ def migrate_command(as_json: Annotated[bool, typer.Option("--json", help="Print 
 
 
 def compact_command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Merge the ledger of closed months, so that their bills are read faster; `penstock close` does it, too."""
+    """Merge the ledger of closed months and sum up its bills, for faster reads; `penstock close` does, too."""
     settings = ClickHouseSettings()
     client = connect(settings)
     try:
         months = compact(client, settings)
+        summed = sum_up(client, settings)
     finally:
         client.close()
     if as_json:
-        print(json.dumps({"database": settings.database, "compacted": months}))
+        print(json.dumps({"database": settings.database, "compacted": months, "summed_up": summed}))
     else:
         print(f"{settings.database}: compacted {', '.join(months) or 'nothing: there was nothing to merge'}")
+        print(f"{settings.database}: summed up {', '.join(summed) or 'nothing: there is nothing new'}")

@@ -2,8 +2,8 @@
 
 1. All partitions of accounts close the month at once, or none. A crash after this leaves it closed and nobody
    told.
-2. Its ledger is compacted, so that its bills are read faster. A crash before or in this leaves bills as slow as
-   they were; `penstock clickhouse compact` does it again.
+2. Its ledger is compacted and its bills are summed up, so that they are read faster. A crash before or in this
+   leaves bills as slow as they were; `penstock clickhouse compact` does it again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from penstock.errors import ClickHouseUnreachable, NotConfirmed
 from penstock.settings import ClickHouseSettings
 from penstock_services.clickhouse.client import connect
 from penstock_services.clickhouse.compacting import await_closed, compact
+from penstock_services.clickhouse.summing import sum_up
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,9 @@ def _compacted(month: str, partitions: int) -> list[str] | None:
         client = connect(settings)
         try:
             await_closed(client, month, partitions)
-            return compact(client, settings)
+            compacted = compact(client, settings)
+            sum_up(client, settings)
+            return compacted
         finally:
             client.close()
     except (ClickHouseUnreachable, NotConfirmed) as exc:
