@@ -10,6 +10,7 @@ from penstock.settings import KafkaSettings
 from penstock_schemas import topics
 from penstock_schemas.codec import Codec
 from penstock_schemas.records import RequestExecution
+from penstock_services.audit.bills import read_bills
 from penstock_services.audit.findings import Findings
 from penstock_services.audit.recount import (
     ANSWERS,
@@ -17,7 +18,6 @@ from penstock_services.audit.recount import (
     LINES,
     REPORTS,
     LedgerLine,
-    PartKey,
     Sources,
     recount,
 )
@@ -42,7 +42,7 @@ async def audit_month(month: str, kafka: KafkaSettings, codec: Codec, clickhouse
         lines=[read for read in charged if isinstance(read.record, LINES + ANSWERS)],
         requests=[read for read in usage if isinstance(read.record, RequestExecution)],
     )
-    bills, parts = _bills(clickhouse, month), _parts(clickhouse, month)
+    bills, parts = read_bills(clickhouse, month)
     return recount(month, sources, _ledger(clickhouse, month), bills, parts, published_prices())
 
 
@@ -69,19 +69,3 @@ def _ledger(clickhouse: Any, month: str) -> list[LedgerLine]:
         FROM ledger FINAL WHERE period = {month:String}
     """
     return [LedgerLine(*row) for row in clickhouse.query(query, parameters={"month": month}).result_rows]
-
-
-def _bills(clickhouse: Any, month: str) -> dict[str, int]:
-    query = "SELECT tenant_id, sum(cost_nanousd) FROM v_bill WHERE period = {month:String} GROUP BY tenant_id"
-    return {tenant: int(cost) for tenant, cost in clickhouse.query(query, parameters={"month": month}).result_rows}
-
-
-def _parts(clickhouse: Any, month: str) -> dict[PartKey, int]:
-    query = """
-        SELECT tenant_id, 'pipeline', pipeline_id, cost_nanousd FROM v_bill_pipelines WHERE period = {month:String}
-        UNION ALL
-        SELECT tenant_id, 'conversation', conversation_id, cost_nanousd
-        FROM v_bill_conversations WHERE period = {month:String}
-    """
-    rows = clickhouse.query(query, parameters={"month": month}).result_rows
-    return {(tenant, kind, name): int(cost) for tenant, kind, name, cost in rows}
