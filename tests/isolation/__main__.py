@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 
+from penstock_services.sandbox.users import USERS
 from tests.isolation.attack import run
 from tests.isolation.cases import CASES
 from tests.isolation.in_terminal import TerminalWorker
@@ -60,7 +61,8 @@ def _rounds(rounds: int, only: str) -> Counter[str]:
                         print(f"{tier} {case.area}: {case.name}: {said}", file=sys.stderr)
             print(f"round {number + 1}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
         worker.close()
-    counts.update(look(str(place.folder), {os.getpid()}, {place.uid, place.neighbours_uid}))
+    uids = {place.uid, place.neighbours_uid}
+    counts.update(look(str(place.folder), {os.getpid()}, uids | {uid + USERS for uid in uids}))
     return counts
 
 

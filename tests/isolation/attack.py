@@ -12,7 +12,7 @@ from penstock.agents.commands import Outcome, Receipt
 from penstock.errors import SandboxFailed
 from penstock_services.sandbox import Sandbox
 from tests.isolation import programs
-from tests.isolation.case import Case, nothing
+from tests.isolation.case import ALLOWED, Case, nothing
 from tests.isolation.guards import Guard
 from tests.isolation.networks import in_network_of_its_own
 from tests.isolation.place import Place
@@ -48,19 +48,27 @@ def run(case: Case, place: Place, tier: str = "free", *, control: bool = False) 
     def action() -> Verdict:
         return asyncio.run(_run(case, place, tier, control))
 
+    place.restore()  # here: what is mounted on the host of `outside` is seen there alone
+    if case.area == ALLOWED:
+        return place.outside.on_host(action)
     return in_network_of_its_own(action) if case.area == "network" else action()
 
 
 async def _run(case: Case, place: Place, tier: str, control: bool) -> Verdict:
     away = frozenset(case.weakened) | (frozenset(case.guards) if control else frozenset())
-    policy = loosened(place.policy(tier), away)
+    policy = place.policy(tier)
+    if case.area == ALLOWED:
+        policy = replace(policy, network=True, network_hosts=case.network_hosts)
+    policy = loosened(policy, away)
     unlimited = Guard.OUTPUT in away
     with place.scene(plain=Guard.QUOTA in away, same_uid=Guard.UID in away) as scene:
-        scene.away = away
+        scene.away, scene.control = away, control
         scene.processes_allowed = place.policy(tier).processes
         scene.memory_allowed = place.policy(tier).memory_bytes
         scene.output_allowed = case.output_bytes
         scene.facts |= {"quota": scene.quota, "memory": scene.memory_allowed}
+        if case.area == ALLOWED:
+            scene.go_outside(place.outside)
         case.prepare(scene)
         scene.ready()
         sandbox = Sandbox(policy, scene.workspace, scene.uid, runtime=place.runtime)

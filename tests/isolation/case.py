@@ -21,11 +21,14 @@ Evidence = Callable[["Scene", "Outcome"], "str | None"]
 Refused = Callable[[], "str | None"]
 """Why this host cannot run the control; None where it can."""
 
+ALLOWED = "network allowed"
+"""Its cases run in a sandbox that has a network, on a host and beside an outside of the test's own."""
 AREAS = (
     "files",
     "processes",
     "memory",
     "network",
+    ALLOWED,
     "kernel",
     "environment",
     "terminal",
@@ -77,6 +80,8 @@ class Case:
     """What happens outside, in a thread, while the attack runs."""
     in_terminal: bool = False
     """Needs a worker that has a controlling terminal."""
+    network_hosts: tuple[str, ...] = ()
+    """Of the area `ALLOWED`: the allow-list; nothing is one that allows whatever is not refused."""
     no_control: Refused = possible
 
     def __post_init__(self) -> None:

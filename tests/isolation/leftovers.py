@@ -11,18 +11,22 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from penstock_services.sandbox.cgroups import find_hierarchy
 from penstock_services.sandbox.owners import Owner
+from penstock_services.sandbox.users import USERS
 from penstock_services.workspaces import Workspaces, reap
+from tests.fixtures.outside import Outside, inside
 from tests.isolation.short_worker import FIRST_UID, UIDS
 from tests.isolation.waiting import until
 
 RUNS_EACH = 10
 """Commands of a worker that is not killed."""
 SLOTS = range(FIRST_UID, FIRST_UID + UIDS)
+NETWORKS = range(SLOTS.start + USERS, SLOTS.stop + USERS)
+"""Users of the slots' networks: pasta and what holds its namespace."""
 MOMENTS = (b"making\n", b"running\n")
 """After one of these words a worker is killed."""
 
@@ -80,20 +84,76 @@ def kill_workers(runs: int, killed: int, seed: int = 7, *, reaping: bool = True)
     return counts
 
 
+def kill_networked_worker(outside: Outside, *, reaping: bool = True) -> Counter[str]:
+    """A worker is killed within a command that has a network, while pasta and its holder are stopped: they cannot
+    see that the worker's pipe has ended, so that only a reaper ends them.
+
+    Args:
+        outside: the worker is on its host.
+        reaping: else what it left is counted before it is removed.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-isolation-"))
+        stack.enter_context(_unmounted_at_last(folder))
+        Path(folder).chmod(0o755)
+        worker = inside(outside.host, lambda: stack.enter_context(_worker(folder, 0, "network")))
+        _until_said(worker, MOMENTS[-1])
+        namespaces = _stop_networks() - {inside(outside.host, lambda: os.readlink("/proc/thread-self/ns/net"))}
+        assert namespaces, "the worker's command has no network"
+        worker.kill()
+        worker.wait()
+        workspaces = Workspaces(Path(folder, "workspaces"))
+        if reaping:
+            reap(find_hierarchy(), workspaces)  # as the next worker does at its start
+        counts = look(folder, {worker.pid}, [*SLOTS, *NETWORKS])
+        counts.update(_tables(namespaces))
+        reap(find_hierarchy(), workspaces)
+    return counts
+
+
+def _stop_networks() -> set[str]:
+    """Stop what runs as the users of the slots' networks; the network namespaces it is in."""
+    found = set()
+    for pid in _processes(NETWORKS):
+        os.kill(int(pid), signal.SIGSTOP)
+        found.add(os.readlink(f"/proc/{pid}/ns/net"))
+    return found
+
+
+def _tables(namespaces: Collection[str]) -> Counter[str]:
+    """How many of these network namespaces any process is in, and the tables of rules in them."""
+    holders: dict[str, str] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with suppress(OSError):
+                holders.setdefault(os.readlink(f"{entry.path}/ns/net"), f"{entry.path}/ns/net")
+    left = [holders[namespace] for namespace in namespaces if namespace in holders]
+    counts = Counter({"left: network namespaces": len(left), "left: tables of rules": 0})
+    for path in left:
+        line = ["nsenter", f"--net={path}", "nft", "list", "tables"]
+        listed = subprocess.run(line, check=True, capture_output=True).stdout
+        counts["left: tables of rules"] += len(listed.splitlines())
+    return counts
+
+
 @contextmanager
-def _worker(folder: str, runs: int) -> Iterator[subprocess.Popen[bytes]]:
-    line = [sys.executable, "-m", "tests.isolation.short_worker", folder, str(runs)]
+def _worker(folder: str, runs: int, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    line = [sys.executable, "-m", "tests.isolation.short_worker", folder, str(runs), *more]
     with subprocess.Popen(line, stdout=subprocess.PIPE) as worker:
         yield worker
         worker.communicate()
 
 
 def _kill(worker: subprocess.Popen[bytes], after: bytes, later_s: float) -> None:
-    assert worker.stdout is not None
-    while (said := worker.stdout.readline()) != after:
-        assert said, "the worker ended by itself"
+    _until_said(worker, after)
     time.sleep(later_s)  # into whatever it does then: that is the point
     worker.kill()
+
+
+def _until_said(worker: subprocess.Popen[bytes], word: bytes) -> None:
+    assert worker.stdout is not None
+    while (said := worker.stdout.readline()) != word:
+        assert said, "the worker ended by itself"
 
 
 @contextmanager

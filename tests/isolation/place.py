@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 
 from penstock_services.sandbox.policies import Policies, Policy, load_policies
 from penstock_services.sandbox.runtime import Runtime
 from penstock_services.workspaces import Workspaces
+from tests.fixtures.outside import Outside
 from tests.isolation.scene import Scene
 
 QUOTA_BYTES = 8 << 20
@@ -58,15 +60,23 @@ class Place:
     def policy(self, tier: str) -> Policy:
         return self.policies[tier]
 
-    def scene(self, *, plain: bool, same_uid: bool) -> Scene:
-        """A new scene in an empty workspace: a sized one, or a plain folder where the size is on trial."""
-        workspace = self.plain if plain else self.sized
+    @cached_property
+    def outside(self) -> Outside:
+        """A host's network and what is outside, made when a case first needs them."""
+        return self._closing.enter_context(Outside(self.folder))
+
+    def restore(self) -> None:
+        """Make the workspaces anew that the case before was about removing."""
         for path, tenant, uid in (
             (self.sized, "tenant", self.uid),
             (self.neighbours, "neighbour", self.neighbours_uid),
         ):
-            if not path.exists():  # the case before was about removing it
+            if not path.exists():
                 self.workspaces.create(tenant, "execution", quota_bytes=QUOTA_BYTES, uid=uid)
+
+    def scene(self, *, plain: bool, same_uid: bool) -> Scene:
+        """A new scene in an empty workspace: a sized one, or a plain folder where the size is on trial."""
+        workspace = self.plain if plain else self.sized
         self.plain.mkdir(exist_ok=True)
         empty(workspace, self.uid)
         empty(self.sibling, self.uid if same_uid else self.neighbours_uid)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from tests.fixtures.outside import PORT, PUBLIC, Outside
 from tests.isolation.guards import Guard
 from tests.isolation.waiting import until
 
@@ -70,6 +71,8 @@ class Scene:
         self.neighbour_before: object = None
         self.away: frozenset[Guard] = frozenset()
         """The guards this run is without."""
+        self.control = False
+        """Whether those that the case is about are among them."""
         self.remove_workspace: Callable[[], None] = lambda: None
         """As the worker does it after an attempt."""
         self.make_neighbours: Callable[[str], Path] = lambda name: base
@@ -99,6 +102,13 @@ class Scene:
             os.close(descriptor)
         until(lambda: not self.processes(), "the control's processes are gone")
         shutil.rmtree(self.outside, ignore_errors=True)
+
+    def go_outside(self, network: Outside) -> None:
+        """The host's network and the outside that this attack is among; of the outside one address answers it."""
+        self.network = network
+        network.take_heard()
+        network.asked.clear()
+        self.facts |= {"public": PUBLIC[0], "port": PORT}
 
     def ready(self) -> None:
         """Remember how things are: from here on only the attack changes them."""

@@ -9,15 +9,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from penstock_services.sandbox import command_line, sandbox
+from penstock_services.sandbox import command_line, network, sandbox
 from penstock_services.sandbox.cgroups import Group
 from penstock_services.sandbox.policies import Policy
+from penstock_services.sandbox.users import USERS
 from tests.isolation.guards import Guard
 from tests.isolation.scene import Scene
 from tests.isolation.unguarded import without
 
 PLENTY_BYTES = 4 << 30
 PLENTY = 200
+FORWARDED_PORT = 8_099
+"""To the attack's sandbox; the next one is to its neighbour's, whose user is the next one too."""
 A_DAY_S = 86_400.0
 PLAIN = """\
 import json, os, subprocess, sys
@@ -36,6 +39,8 @@ def loosened(policy: Policy, guards: frozenset[Guard]) -> Policy:
         policy = replace(policy, processes=PLENTY)
     if Guard.TIMEOUT in guards:
         policy = replace(policy, timeout_s=A_DAY_S)
+    if Guard.ALLOW_LIST in guards:
+        policy = replace(policy, network_hosts=())
     if Guard.RUNTIME in guards:
         policy = replace(policy, left_out=frozenset())
     return policy
@@ -57,6 +62,10 @@ def taken_away(guards: frozenset[Guard], scene: Scene) -> Iterator[None]:
             swap(command_line, "environment", lambda real: lambda: {**real(), **scene.environment})
         if guards & {Guard.DESCRIPTORS, Guard.STDIN}:
             swap(sandbox, "subprocess", lambda real: _starting(guards, scene))
+        if Guard.RULES in guards:
+            swap(network, "ruleset", lambda real: lambda reach: "")
+        if guards & {Guard.GATEWAY, Guard.FORWARDING}:
+            swap(network, "subprocess", lambda real: _starting_pasta(guards, scene))
         if Guard.KILL in guards:
             groups: list[Group] = []
 
@@ -91,7 +100,8 @@ def _launch(real: Callable[..., list[str]], guards: frozenset[Guard], scene: Sce
         argv: Sequence[str],
         enter_network: Sequence[str] = (),
     ) -> list[str]:
-        line = real(entrances, uid, bwrap, options_fd, argv, enter_network)
+        entering = () if Guard.NETWORK in guards else enter_network
+        line = real(entrances, uid, bwrap, options_fd, argv, entering)
         if Guard.GROUPS in guards:
             at = line.index("--clear-groups")
             line[at] = "--keep-groups"
@@ -104,6 +114,21 @@ def _launch(real: Callable[..., list[str]], guards: frozenset[Guard], scene: Sce
         return line
 
     return launch
+
+
+def _starting_pasta(guards: frozenset[Guard], scene: Scene) -> Any:
+    """`subprocess` as a command's network uses it, with other options of pasta."""
+
+    def popen(argv: Sequence[str], **named: Any) -> subprocess.Popen[bytes]:
+        line = list(argv)
+        if Guard.GATEWAY in guards:
+            line.remove("--no-map-gw")
+        if Guard.FORWARDING in guards:
+            uid = int(line[line.index("--reuid") + 1]) - USERS
+            line[line.index("--tcp-ports") + 1] = str(FORWARDED_PORT + uid - scene.uid)
+        return subprocess.Popen(line, **named)
+
+    return SimpleNamespace(**{**vars(subprocess), "Popen": popen})
 
 
 def _starting(guards: frozenset[Guard], scene: Scene) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.fixtures.outside import PUBLIC
 from tests.isolation.attack import run
 from tests.isolation.case import AREAS, Case
-from tests.isolation.cases import CASES
+from tests.isolation.cases import CASES, allowed
 from tests.isolation.in_terminal import TerminalWorker
 from tests.isolation.place import Place
 from tests.isolation.table import PAGE, page
@@ -39,6 +42,17 @@ def test_the_attack_succeeds_without_its_guard(case: Case, place: Place, request
         return
     verdict = run(case, place, case.tiers[0], control=True)
     assert verdict.escaped is not None, f"the guard was away and still nothing escaped: {verdict}"
+
+
+def test_the_outside_answers_a_command_that_is_allowed_a_network(place: Place) -> None:
+    verdict = run(replace(allowed.CASES[0], attack=allowed.ANSWERED), place, "enterprise")
+    assert verdict.tried, str(verdict)
+
+
+def test_where_the_outside_does_not_answer_an_attack_proves_nothing(place: Place) -> None:
+    verdict = run(replace(allowed.CASES[0], network_hosts=PUBLIC[1:]), place, "enterprise")
+    assert not verdict.tried
+    assert b"the outside does not answer" in verdict.outcome.output
 
 
 def test_the_corpus_covers_every_area_with_no_name_twice() -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from tests.isolation.leftovers import kill_workers
+from tests.isolation.leftovers import kill_networked_worker, kill_workers
 from tests.isolation.place import Place
 
 
@@ -22,3 +22,15 @@ def test_without_the_reaper_a_killed_worker_leaves_its_workspace(place: Place) -
     counts = kill_workers(runs=1, killed=1, reaping=False)
 
     assert counts["left: workspaces"] == counts["left: mounts"] == counts["left: images"] == 1
+
+
+def test_of_a_killed_workers_network_the_next_start_leaves_nothing(place: Place) -> None:
+    assert not any(kill_networked_worker(place.outside).values())
+
+
+def test_without_the_reaper_a_network_whose_holder_does_not_run_stays(place: Place) -> None:
+    counts = kill_networked_worker(place.outside, reaping=False)
+
+    assert counts["left: network namespaces"] == counts["left: tables of rules"] == 1
+    assert counts["left: processes"] >= 2  # pasta and the holder
+    assert counts["left: control groups"] == 2  # the command's and its network's

@@ -1,5 +1,6 @@
 """Commands of agents in a worker: run as their tenant's tier says, and gone with the worker."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -8,14 +9,16 @@ import pytest
 
 from penstock.errors import SandboxUnavailable
 from penstock.settings import ArtifactSettings
+from penstock_consumers.worker.provision import Provision
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_consumers.worker.worker import Worker
 from penstock_schemas import records as r
 from penstock_services.sandbox.cgroups import prepared_hierarchy
 from penstock_services.sandbox.owners import Owner
+from penstock_services.sandbox.settings import SandboxSettings
 from penstock_services.workspaces import Workspaces, reap
 from tests.fixtures.sandbox import missing
-from tests.worker.lease_authority import until
+from tests.worker.lease_authority import QUEUE, until
 from tests.worker.test_process import worker_process
 
 pytestmark = [
@@ -131,6 +134,24 @@ async def test_a_worker_that_cannot_hold_a_tier_does_not_start_and_says_which_an
     )
     with pytest.raises(SandboxUnavailable, match="tier free cannot be served here: processes does not hold"):
         await worker.serve()
+
+
+async def test_a_worker_that_runs_commands_needs_room_in_the_sandboxes_folder(platform, sandbox_folder):
+    worker = Worker(
+        WorkerSettings(queues=(QUEUE,), tiers=("free",), min_free_bytes=10**18, drain_s=0),
+        platform.kafka,
+        platform.registry,
+        ArtifactSettings(url=str(platform.artifacts)),
+    )
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(worker.serve())
+        await until(lambda: serving.done() or "disk full" in (worker.not_ready() or ""), "the worker lacks room")
+        assert f"bytes free at {sandbox_folder}/workspaces" in (worker.not_ready() or "")
+        worker.drain()
+
+
+def test_a_worker_that_runs_no_commands_needs_none_there(sandbox_folder):
+    assert Provision(WorkerSettings(tiers=()), SandboxSettings(folder=sandbox_folder)).folders == ()
 
 
 def cmdlines() -> list[Path]:

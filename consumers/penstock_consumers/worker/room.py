@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 log = logging.getLogger("penstock.worker")
@@ -17,23 +18,23 @@ class Room:
     take more than its share.
 
     Args:
-        folder: where workspaces are.
-        min_free_bytes: below this much on its file system no attempt is taken.
+        folders: where workspaces are.
+        min_free_bytes: below this much on the file system of one of them no attempt is taken.
     """
 
-    def __init__(self, folder: Path, min_free_bytes: int) -> None:
-        self._folder = folder
+    def __init__(self, folders: Sequence[Path], min_free_bytes: int) -> None:
+        self._folders = folders
         self._min_free_bytes = min_free_bytes
 
     def lacking(self) -> str | None:
         """Why there is not enough; None where there is."""
-        found = os.statvfs(self._folder)
-        free_bytes = found.f_bavail * found.f_frsize
-        if free_bytes >= self._min_free_bytes:
+        free_bytes = {folder: _free_bytes(folder) for folder in self._folders}
+        full = [f"{free} bytes free at {at}" for at, free in free_bytes.items() if free < self._min_free_bytes]
+        if not full:
             return None
         return (
-            f"disk full: {free_bytes} bytes free at {self._folder}, below {self._min_free_bytes} "
-            "(PENSTOCK_WORKER_MIN_FREE_BYTES); no attempts are taken until there is more"
+            f"disk full: {', '.join(full)}, below {self._min_free_bytes} (PENSTOCK_WORKER_MIN_FREE_BYTES); "
+            "no attempts are taken until there is more"
         )
 
     async def until_enough(self) -> None:
@@ -47,4 +48,9 @@ class Room:
                 said = True
             await asyncio.sleep(LOOK_EVERY_S)
         if said:
-            log.info("there is room for attempts again at %s", self._folder)
+            log.info("there is room for attempts again")
+
+
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -38,7 +38,8 @@ class WorkerSettings(Settings):
     tried at start, and a worker that cannot hold one does not start. Empty: agents that run commands are
     refused."""
     min_free_bytes: NonNegativeInt = 64 * 1024 * 1024
-    """While the file system of the workspaces (in `TMPDIR`) has less room than this, no attempt is taken."""
+    """While a file system of workspaces has less room than this, no attempt is taken: that of `TMPDIR`, and where
+    commands run that of `PENSTOCK_SANDBOX_FOLDER`."""
     drain_s: float = Field(default=30.0, ge=0)
     """How long running attempts may go on after SIGTERM before they are handed back."""
     start_wait_s: PositiveFloat = 60.0

@@ -113,7 +113,7 @@ class Worker:
             self.worker_id, outbox, claims, self._leases, self._pool, self._store, workspaces, self._provision
         )
         feed = LeaseFeed(self.worker_id, self._kafka, outbox)
-        self._room = room = Room(workspaces, settings.min_free_bytes)
+        self._room = room = Room((workspaces, *self._provision.folders), settings.min_free_bytes)
         readers = [
             DispatchReader(queue, self._kafka, outbox, self._pool, room, settings.session_timeout_s)
             for queue in settings.queues

@@ -29,9 +29,10 @@ class Receipt:
     """What a command used."""
 
     cpu_s: float
-    """CPU time of all its processes, the kernel's share included."""
+    """CPU time of all its processes and of what carries its network, the kernel's share included."""
     peak_memory_bytes: int
-    """The most it held at once, page cache included, as the kernel charges it."""
+    """The most it held at once, page cache included, as the kernel charges it; and the most that what carries its
+    network did."""
     gb_seconds: float
     """`peak_memory_bytes` / 10^9 times `wall_s`."""
     bytes_written: int

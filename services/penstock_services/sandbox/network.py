@@ -32,7 +32,7 @@ from penstock_services.sandbox.reach import surroundings
 from penstock_services.sandbox.users import USERS
 
 MEMORY_BYTES = 256 * 1024 * 1024
-"""Of pasta; what it holds for its connections is bounded by its own tables."""
+"""Of pasta, besides the command's; what it holds for its connections is bounded by its own tables."""
 PROCESSES = 8
 READY_LIMIT_S = 20.0
 """Far above what was seen (0.2 s); a host too busy for this long cannot run a command either."""
@@ -66,6 +66,8 @@ class CommandNetwork:
     namespace as a process's number can."""
     files: Mapping[str, bytes]
     """How names are found in it: path inside, and content."""
+    group: Group
+    """Of pasta and the holder: what they used is the command's."""
 
 
 @asynccontextmanager
@@ -93,7 +95,7 @@ async def network_of(policy: Policy, hierarchy: Hierarchy, uid: int) -> AsyncIte
             path = f"/proc/{os.getpid()}/fd/{fd}"
             await asyncio.to_thread(_load, tools, path, ruleset(found.reach))
             files = {"/etc/hosts": found.hosts.encode(), "/etc/resolv.conf": found.resolv_conf.encode()}
-            yield CommandNetwork((tools.nsenter, f"--net={path}", "--"), files)
+            yield CommandNetwork((tools.nsenter, f"--net={path}", "--"), files, group)
     finally:
         await asyncio.to_thread(group.remove)
 

@@ -5,7 +5,7 @@ CANARY_QUOTA_BYTES = 16 * 1024 * 1024
 OVER_BYTES = 16 * 1024 * 1024
 
 INSIDE = r"""
-import ctypes, errno, os, socket, sys
+import ctypes, errno, fcntl, os, socket, struct, sys
 left_out = sys.argv[1:]
 got = []
 def attempt(what, action):
@@ -44,7 +44,15 @@ attempt("has open files of its parent's", lambda: [n for n in os.listdir("/proc/
 attempt("reached tcp", lambda: connect(socket.AF_INET, socket.SOCK_STREAM, ("203.0.113.1", 80)))
 attempt("reached udp", lambda: connect(socket.AF_INET, socket.SOCK_DGRAM, ("203.0.113.1", 53)))
 attempt("reached ipv6", lambda: connect(socket.AF_INET6, socket.SOCK_DGRAM, ("2001:db8::1", 53)))
-attempt("has a network device", lambda: sorted(n for _, n in socket.if_nameindex()) != ["lo"])
+def is_up(device):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        answer = fcntl.ioctl(s, 0x8913, device.encode().ljust(40, b"\0"))  # SIOCGIFFLAGS
+    return struct.unpack_from("H", answer, 16)[0] & 1
+devices = [line.split(":")[0].strip() for line in open("/proc/self/net/dev").readlines()[2:]]
+if "lo" not in devices:
+    got.append("cannot see its network devices")
+for device in devices:  # a new namespace may have tunnels of its own, which are down
+    attempt(f"has a network device, {device}", lambda: device != "lo" and is_up(device) == 1)
 attempt("made a raw socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
 attempt("made a packet socket", lambda: socket.socket(17, socket.SOCK_RAW, 0))
 attempt("made a vsock socket", lambda: socket.socket(40, socket.SOCK_STREAM))

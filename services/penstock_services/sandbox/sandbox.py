@@ -16,7 +16,7 @@ from penstock_services.sandbox import command_line, seccomp
 from penstock_services.sandbox.capture import Capture
 from penstock_services.sandbox.cgroups import Hierarchy, prepared_hierarchy
 from penstock_services.sandbox.disk import is_full, volume_bytes
-from penstock_services.sandbox.groups import Group
+from penstock_services.sandbox.groups import Counts, Group
 from penstock_services.sandbox.host import check_user_namespaces, found_bwrap, found_network_tools
 from penstock_services.sandbox.network import CommandNetwork, network_of
 from penstock_services.sandbox.owners import this_process
@@ -30,6 +30,8 @@ EMPTYING_S = 5.0
 """Killed processes have let go of their output within this."""
 STATUS_BYTES = 65536
 """More than bubblewrap reports."""
+NOTHING = Counts(0.0, 0, 0, 0)
+"""What the network of a command without one used."""
 
 
 class Sandbox:
@@ -139,11 +141,13 @@ class Sandbox:
             await asyncio.to_thread(group.empty)
             wall_s = time.monotonic() - started_s
             counts = group.counts()
+            carried = network.group.counts() if network else NOTHING
             os.set_blocking(status_fd, False)
             with suppress(BlockingIOError):
                 status = os.read(status_fd, STATUS_BYTES)
         seen = Seen(ended.timed_out, is_full(self.workspace), counts, status, ended.status, capture.output)
         end = ending(self._policy, argv, seen)
+        peak_memory_bytes = counts.peak_memory_bytes + carried.peak_memory_bytes
         return Outcome(
             end.reason,
             end.exit_code,
@@ -151,9 +155,9 @@ class Sandbox:
             capture.output,
             capture.truncated,
             Receipt(
-                cpu_s=counts.cpu_s,
-                peak_memory_bytes=counts.peak_memory_bytes,
-                gb_seconds=counts.peak_memory_bytes / 1e9 * wall_s,
+                cpu_s=counts.cpu_s + carried.cpu_s,
+                peak_memory_bytes=peak_memory_bytes,
+                gb_seconds=peak_memory_bytes / 1e9 * wall_s,
                 bytes_written=max(0, volume_bytes(self.workspace) - before_bytes),
                 wall_s=wall_s,
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.isolation.case import Case
 from tests.isolation.cases import (
+    allowed,
     environment,
     files,
     kernel,
@@ -23,6 +24,7 @@ CASES: tuple[Case, ...] = (
     *processes.CASES,
     *memory.CASES,
     *network.CASES,
+    *allowed.CASES,
     *kernel.CASES,
     *environment.CASES,
     *terminal.CASES,

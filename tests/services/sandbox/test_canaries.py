@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -57,6 +58,15 @@ async def test_a_limit_that_was_taken_away_is_found(settings, monkeypatch, name,
 async def test_a_missing_filter_is_found(settings, monkeypatch):
     monkeypatch.setattr(seccomp, "programs", lambda: ())
     assert "has no filter" in (await lost(settings))["files, network, kernel"]
+
+
+def test_a_network_shared_with_the_host_is_found_by_its_devices(settings, outside, monkeypatch):
+    """Those that are up: kernels with tunnel modules make some that are down in every new network."""
+    subprocess.run(["ip", "-n", outside.host, "link", "add", "down0", "type", "veth"], check=True)
+    monkeypatch.setattr(command_line, "bwrap_options", lambda *given: [*OPTIONS(*given), "--share-net"])
+    seen = outside.on_host(lambda: asyncio.run(lost(settings)))["files, network, kernel"]
+    assert "has a network device, wire0" in seen
+    assert "down0" not in seen
 
 
 async def test_a_worker_is_told_the_tier_the_limit_and_what_to_do(settings, monkeypatch):

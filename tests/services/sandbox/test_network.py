@@ -16,7 +16,7 @@ import pytest
 
 from penstock.errors import SandboxFailed, SandboxUnavailable
 from penstock_services.sandbox import Policy, Sandbox, host, network, seccomp
-from penstock_services.sandbox.cgroups import prepared_hierarchy
+from penstock_services.sandbox.cgroups import Group, prepared_hierarchy
 from penstock_services.sandbox.owners import this_process
 from penstock_services.sandbox.users import USERS
 from tests.fixtures.outside import HOST_PUBLIC, NAME, ON_HOST, OUTSIDE, PORT, PUBLIC, Outside
@@ -274,6 +274,17 @@ def test_with_a_killed_worker_its_networks_end(sandbox_world, outside, networked
     for group in prepared_hierarchy().groups():
         if f".{worker.pid}." in group.name:
             assert group.remove()
+
+
+def test_what_carries_a_network_is_in_the_receipt(sandbox_world, outside, networked, monkeypatch):
+    counts, seen = Group.counts, []
+    monkeypatch.setattr(Group, "counts", lambda group: seen.append(counts(group)) or seen[-1])
+    receipt = outside.on_host(lambda: asyncio.run(sandbox_world.sandbox(networked).run(["true"]))).receipt
+    command, pasta = seen
+    assert pasta.cpu_s > 0
+    assert pasta.peak_memory_bytes > 0
+    assert receipt.cpu_s == command.cpu_s + pasta.cpu_s
+    assert receipt.peak_memory_bytes == command.peak_memory_bytes + pasta.peak_memory_bytes
 
 
 def test_a_missing_tool_is_named(sandbox_world, networked, monkeypatch):
