@@ -15,7 +15,7 @@ ORDER BY (tenant_id, hour)
 COMMENT 'What pipelines and conversations cost in the last 32 days, by hour; at most ten minutes old';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS spend_origins_refresh
-REFRESH EVERY 10 MINUTE TO spend_origins AS
+REFRESH EVERY 10 MINUTE OFFSET 40 SECOND TO spend_origins AS
 SELECT
     tenant_id,
     toStartOfHour(toDateTime(occurred_at, 'UTC')) AS hour,
