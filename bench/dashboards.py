@@ -5,7 +5,7 @@
 The tables are filled inside ClickHouse (the embedded engine, a folder of its own): ten ledger lines an execution,
 in several parts, of fifty tenants, since the first of this month. A tenth of the executions are stages of
 pipelines, a fifth answer in conversations; some are lost, fail, or are rejected. Panels are asked as Grafana asks
-them, of all tenants: about its six hours, and about the whole month.
+them, of all tenants: about its six hours, and about the whole month. Last, how long each roll-up takes to be made.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from penstock_services.dashboards import Span, as_sent, grafana_pages
 PARTS = 5
 LINES = 10
 """Of the ledger, an execution."""
+ROLL_UPS = ("spend_hourly_refresh", "executions_hourly_refresh", "spend_origins_refresh")
 TARGET_MS = 300
 WITH = """
     WITH
         toStartOfMonth(now('UTC')) AS month,
         number + {first:UInt64} AS n,
-        concat('tenant-', toString(n % 50)) AS tenant,
+        concat('tenant-', toString(intDiv(n, 100) % 50)) AS tenant,
         lower(hex(MD5(toString(n)))) AS id,
         toUInt64(dateDiff('second', toDateTime(month, 'UTC'), now('UTC'))) * 1000000 / {all:UInt64} AS apart_us,
         toDateTime64(month, 6, 'UTC') + toIntervalMicrosecond(toUInt64(n * apart_us)) AS at
@@ -62,13 +63,15 @@ FILLS = (
     """,
     f"""
     INSERT INTO ledger (tenant_id, line_id, usage_id, period, occurred_at, execution_id, epoch, call_seq, user_id,
-        agent_type, model, input_tokens, output_tokens, cost_nanousd, price_version, usage_offset, kafka_offset,
-        kafka_timestamp, wasted)
+        agent_type, pipeline_id, conversation_id, model, input_tokens, output_tokens, cost_nanousd, price_version,
+        usage_offset, kafka_offset, kafka_timestamp, wasted)
     {WITH}
     SELECT tenant, lower(hex(MD5(concat('line', id, toString(call))))),
         lower(hex(MD5(concat('usage', id, toString(call))))), formatDateTime(at, '%Y-%m'),
         at + toIntervalSecond(call), id, 1, call, concat('user-', toString(n % 1000)),
         concat('agent-', toString(n % 8)),
+        if(n % 10 = 5, lower(hex(MD5(concat('p', toString(intDiv(n, 50)))))), NULL),
+        if(n % 5 = 1, lower(hex(MD5(concat('c', toString(intDiv(n, 100)))))), NULL),
         if(call = 9 AND n % 10 = 0, '{SANDBOX_MODEL}', concat('model-', toString((n + call) % 12))),
         n % 3000, n % 700, (n * 7919 % 10000000) * (1 + n % 50 % 7 + n % 3), 'builtin-1', n, n, at, n % 500 = 0
     FROM numbers({{count:UInt64}}) ARRAY JOIN range({LINES}) AS call
@@ -80,7 +83,7 @@ FILLS = (
         arrayFilter(
             type -> (type != 'PipelineStarted' OR stage = 0) AND (type != 'PipelineCompleted' OR stage = 4),
             ['PipelineStarted', 'StageStarted', 'StageCompleted', 'PipelineCompleted']) AS types
-    SELECT concat('tenant-', toString(pipeline % 50)), 'ann', lower(hex(MD5(concat('p', toString(pipeline))))),
+    SELECT tenant, 'ann', lower(hex(MD5(concat('p', toString(pipeline))))),
         lower(hex(MD5(concat('p', id, type)))), type, at + toIntervalSecond(place), 1, 5, stage,
         concat('Stage ', toString(stage)), concat('agent-', toString(n % 8)), id, 100, n * 4 + place, at
     FROM numbers({{count:UInt64}}) ARRAY JOIN types AS type, arrayEnumerate(types) AS place WHERE n % 10 = 5
@@ -92,7 +95,7 @@ FILLS = (
     {WITH}, intDiv(n, 100) AS talk,
         arrayFilter(type -> type != 'ConversationStarted' OR n % 100 = 1,
             ['ConversationStarted', 'TurnStarted', if(n % 25 = 1, 'TurnFailed', 'TurnAppended')]) AS types
-    SELECT concat('tenant-', toString(talk % 50)), 'ann', lower(hex(MD5(concat('c', toString(talk))))),
+    SELECT tenant, 'ann', lower(hex(MD5(concat('c', toString(talk))))),
         lower(hex(MD5(concat('c', id, type)))), type, at + toIntervalSecond(place),
         concat('agent-', toString(talk % 8)), n % 100, 'assistant', 'failed', if(type = 'TurnFailed', 'Boom',
         ''), n % 100 * 50, id, n * 3 + place, at
@@ -103,13 +106,13 @@ FILLS = (
         unit, percent, usage_id, execution_id, agent_type, model, reserved_tokens, wasted_tokens,
         wasted_nanousd, kafka_offset)
     {WITH}
-    SELECT tenant, concat(id, type), type, at, 'pro', {{all:UInt64}} * 10000000 * (1 + n % 5),
+    SELECT tenant, concat(id, type), type, at, 'pro', {{all:UInt64}} * 10000000 * (1 + intDiv(n, 100) % 5),
         formatDateTime(at, '%Y-%m'), 'nanousd', 80,
         if(type != 'UsageUnresolved', '',
             if(n % 5000 != 0, lower(hex(MD5(concat('usage', id, '1')))), concat('lost-', id))),
         id, concat('agent-', toString(n % 8)), 'model-1', 100, 200, 3000, n
     FROM numbers({{count:UInt64}})
-    ARRAY JOIN arrayConcat(if(n < 50, ['TenantConfigured'], []),
+    ARRAY JOIN arrayConcat(if(n < 5000 AND n % 100 = 0, ['TenantConfigured'], []),
         if(n % 1000 = 7, ['BudgetThresholdReached'], []), if(n % 1000 = 0, ['UsageUnresolved'], []),
         if(n % 50 = 4, ['SpendWasted'], [])) AS type
     """,
@@ -140,8 +143,14 @@ def fill(client: Any, executions: int) -> None:
     for part in range(PARTS):
         for query in FILLS:
             client.command(query, {"first": part * count, "count": count, "all": executions}, settings=whole)
-    client.command("SYSTEM REFRESH VIEW spend_hourly_refresh")
-    client.command("SYSTEM WAIT VIEW spend_hourly_refresh")
+
+
+def refresh_ms(client: Any, view: str) -> float:
+    """Milliseconds to make a roll-up anew."""
+    began = time.perf_counter()
+    client.command(f"SYSTEM REFRESH VIEW {view}")
+    client.command(f"SYSTEM WAIT VIEW {view}")
+    return (time.perf_counter() - began) * 1000
 
 
 def median_ms(client: Any, sql: str, rounds: int) -> float:
@@ -156,6 +165,7 @@ def median_ms(client: Any, sql: str, rounds: int) -> float:
 
 def figures(client: Any, rounds: int, executions: int) -> Table:
     fill(client, executions)
+    refreshes = {view: refresh_ms(client, view) for view in ROLL_UPS}
     rows = {table: f"{client.command(f'SELECT count() FROM {table}'):,}" for table in TABLES}
     now = datetime.now(UTC)
     spans = (
@@ -176,6 +186,9 @@ def figures(client: Any, rounds: int, executions: int) -> Table:
             table.add_row(page.title, panel.title, f"{short:,.0f}", f"{long:,.0f}")
     table.add_section()
     table.add_row("", f"slowest (target ≤ {TARGET_MS})", f"{slowest[0]:,.0f}", f"{slowest[1]:,.0f}")
+    table.add_section()
+    for view, took_ms in refreshes.items():
+        table.add_row("", f"{view}, once", "", f"{took_ms:,.0f}")
     return table
 
 

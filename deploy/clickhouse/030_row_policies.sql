@@ -24,6 +24,10 @@ CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.executions_events FOR
 
 CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.executions_events FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
 
+CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.executions_hourly FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
+
+CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.executions_hourly FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
+
 CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.executions_progress FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
 
 CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.executions_progress FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
@@ -43,6 +47,10 @@ CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.price_events FOR SELE
 CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.spend_hourly FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
 
 CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.spend_hourly FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
+
+CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.spend_origins FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
+
+CREATE ROW POLICY OR REPLACE penstock_all_rows ON penstock.spend_origins FOR SELECT USING 1 TO ALL EXCEPT penstock_tenant;
 
 CREATE ROW POLICY OR REPLACE penstock_own_rows ON penstock.usage_quarantine FOR SELECT USING startsWith(currentUser(), 'tenant:') AND tenant_id = substring(currentUser(), 8) TO penstock_tenant;
 

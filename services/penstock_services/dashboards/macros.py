@@ -27,6 +27,7 @@ class Span:
     def filled(self, sql: str) -> str:
         """`sql` without macros."""
         sql = re.sub(r"\$__timeFilter\((\w+)\)", lambda found: self.within(found[1]), sql)
+        sql = sql.replace("$__fromTime", _moment(self.start)).replace("$__toTime", _moment(self.end))
         interval = rf"toStartOfInterval(toDateTime(\1, 'UTC'), INTERVAL {self.step_s} second)"
         return re.sub(r"\$__timeInterval\((\w+)\)", interval, sql)
 

@@ -59,15 +59,16 @@ class Month:
     def words(self) -> dict[str, str]:
         """What `pages.yml` has placeholders for.
 
-        Spending comes from the bill's lines and not from the roll-up, which forgets closed months and may be a
-        minute old: the report's sums are the bill's.
+        Everything comes from rows and nothing from the roll-ups, which forget closed months and may be minutes
+        old: the report's sums are the bill's.
         """
         return {
             "tenant": TENANT,
             "billed": f"{TENANT} AND period = '{self.name}'",
             "charged": f"{TENANT} AND period = '{self.name}'",
             "made": f"{TENANT} AND {self.span.within('occurred_at')}",
-            "ran": TENANT,
+            "by_hours": "false",
+            "by_rows": "true",
             "month": f"'{self.name}'",
             "spend": f"""(
             SELECT tenant_id, period, toStartOfHour(toDateTime(occurred_at, 'UTC')) AS hour, model,

@@ -135,8 +135,9 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
                 == LINES + 1 + 2 * len(BILLED)
             )
         )
-    clickhouse_client.command("SYSTEM REFRESH VIEW spend_hourly_refresh")
-    clickhouse_client.command("SYSTEM WAIT VIEW spend_hourly_refresh")
+    for view in ("spend_hourly_refresh", "executions_hourly_refresh"):
+        clickhouse_client.command(f"SYSTEM REFRESH VIEW {view}")
+        clickhouse_client.command(f"SYSTEM WAIT VIEW {view}")
     return clickhouse_client
 
 
