@@ -21,9 +21,11 @@ from tests.consumers.loader.samples import (
     pipeline_of,
 )
 
+from penstock.settings import ClickHouseSettings
 from penstock_schemas import records as r
 from penstock_schemas.ids import execution_id
 from penstock_schemas.prices import AMOUNTS
+from penstock_services.clickhouse.summing import sum_up
 
 pytestmark = pytest.mark.integration
 PAGE = (Path(__file__).parents[3] / "docs" / "clickhouse.md").read_text()
@@ -31,6 +33,7 @@ EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 THIS_MONTH = datetime.now(UTC).strftime("%Y-%m")
 BILLED = sorted({"2026-11", THIS_MONTH})
 """The month of the page's examples, and one that is open."""
+CLOSED = "2026-10"
 LINES = 40
 
 
@@ -52,7 +55,9 @@ OF_LINES = {"agent_type": "echo", "user_id": "ann", "pipeline_id": "p", "convers
 
 
 @pytest.fixture
-async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) -> Any:
+async def loaded(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, clickhouse_database: ClickHouseSettings
+) -> Any:
     """A client of a database that has something of everything, of the tenant acme."""
     acme = "acme"
     await kafka.produce(
@@ -79,7 +84,8 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
         r.TenantConfigured(tenant_id=acme, tier="pro", concurrency=4, queue_limit=50, suspended=False),
         *(line.model_copy(update=OF_LINES) for line in lines),
         *(record for period in BILLED for record in late_and_corrected(acme, period)),
-        r.PeriodClosed(tenant_id=r.SYSTEM_TENANT, partition=0, closed_by="command", period="2026-10"),
+        r.PeriodClosed(tenant_id=r.SYSTEM_TENANT, partition=0, closed_by="command", period=CLOSED),
+        charged(acme, 600).model_copy(update={"event_id": "closed", "period": CLOSED}),
         charged(acme, 500, cost_nanousd=7).model_copy(update={"event_id": "this-month", "period": THIS_MONTH}),
         quarantined(acme),
         r.SpendWasted(
@@ -132,12 +138,13 @@ async def loaded(kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any) ->
         await until(
             lambda: (
                 clickhouse_client.command("SELECT count() FROM v_usage_lines WHERE tenant_id = 'acme'")
-                == LINES + 1 + 2 * len(BILLED)
+                == LINES + 2 + 2 * len(BILLED)
             )
         )
     for view in ("spend_hourly_refresh", "executions_hourly_refresh"):
         clickhouse_client.command(f"SYSTEM REFRESH VIEW {view}")
         clickhouse_client.command(f"SYSTEM WAIT VIEW {view}")
+    assert sum_up(clickhouse_client, clickhouse_database) == [CLOSED]
     return clickhouse_client
 
 
