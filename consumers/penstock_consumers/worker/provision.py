@@ -34,13 +34,12 @@ class Provision:
     def __init__(self, settings: WorkerSettings, sandbox: SandboxSettings) -> None:
         self._tiers = {queue: settings.tiers_of(queue) for queue in settings.queues}
         self._sandbox = sandbox
-        self._folder = sandbox.folder / "workspaces"
         self._workspaces: Workspaces | None = None  # until the sandbox of every tier is seen to hold
 
     @property
     def folders(self) -> Sequence[Path]:
         """Where its sandboxes' workspaces and their volumes are; none where no command runs here."""
-        return () if self._workspaces is None else (self._folder,)
+        return () if self._workspaces is None else (self._sandbox.workspaces,)
 
     def serves(self, queue: str, tier: str) -> bool:
         """Whether commands of that tier run here."""
@@ -59,7 +58,7 @@ class Provision:
         if not tiers:
             return
         await check_tiers(self._sandbox, policies(self._sandbox), tiers)
-        workspaces = Workspaces(self._folder)
+        workspaces = Workspaces(self._sandbox.workspaces)
         await _reap(workspaces)
         self._workspaces = workspaces
         for queue, served in self._tiers.items():

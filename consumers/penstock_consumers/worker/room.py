@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Room:
 
     def lacking(self) -> str | None:
         """Why there is not enough; None where there is."""
-        free_bytes = {folder: _free_bytes(folder) for folder in self._folders}
+        free_bytes = {folder: shutil.disk_usage(folder).free for folder in self._folders}
         full = [f"{free} bytes free at {at}" for at, free in free_bytes.items() if free < self._min_free_bytes]
         if not full:
             return None
@@ -49,8 +49,3 @@ class Room:
             await asyncio.sleep(LOOK_EVERY_S)
         if said:
             log.info("there is room for attempts again")
-
-
-def _free_bytes(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize

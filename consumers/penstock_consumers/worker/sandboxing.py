@@ -100,7 +100,7 @@ class AttemptSandbox:
         settings = SandboxSettings()
         policy = policies(settings).of(start.tier, start.tenant_id)
         uid = claimed_uid(settings.folder / "users", settings.first_uid)
-        workspaces = Workspaces(settings.folder / "workspaces")
+        workspaces = Workspaces(settings.workspaces)
         name = folder_of(start.execution_id, start.epoch)
         workspace = workspaces.create(start.tenant_id, name, quota_bytes=policy.quota_bytes, uid=uid)
         project = start.metadata.get(PROJECT_KEY)

@@ -80,7 +80,7 @@ async def try_tier(settings: SandboxSettings, policies: Policies, tier: str) -> 
     require_host()
     policy, networked = replace(policies.of(tier), network=False), policies.networked(tier)
     uid = claimed_uid(settings.folder / "users", settings.first_uid)
-    workspaces = Workspaces(settings.folder / "workspaces")
+    workspaces = Workspaces(settings.workspaces)
     # A tenant of its own: two workers that start at once must not share a volume's quota.
     tenant = f"{CANARY_TENANT}-{os.getpid()}-{secrets.token_hex(4)}"
     runtime = Runtime(settings.folder / "runtime", policies.runtime)

@@ -27,3 +27,8 @@ class SandboxSettings(Settings):
     first_uid: Annotated[int, Field(ge=1_000, lt=2**31 - 140_000)] = 2_000_000_000
     """Users of sandboxes are numbered from here, one a slot, and those of their networks 65,536 further; no
     account may be among the next 131,072."""
+
+    @property
+    def workspaces(self) -> Path:
+        """The folder of all workspaces and their volumes."""
+        return self.folder / "workspaces"

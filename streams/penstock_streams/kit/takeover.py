@@ -42,9 +42,9 @@ async def take_over(parts: TaskParts, timers: TimerQueue, waits_for: Callable[[s
 
 
 def topics_read(store: Store) -> set[str]:
-    """Inputs that the position row in `store` names: the group's offsets have them, too."""
-    raw = store.get(POSITION_KEY)
-    return set() if raw is None else set(decode_position(raw).next_offsets)
+    """Inputs that the position row in `store` names."""
+    stored = _stored(store)
+    return set() if stored is None else set(stored.next_offsets)
 
 
 async def seek(parts: TaskParts, task: str) -> Position:
@@ -55,8 +55,7 @@ async def seek(parts: TaskParts, task: str) -> Position:
     """
     facts = parts.facts
     begin, end = await parts.inputs.begin_offsets(), await parts.inputs.end_offsets()
-    raw = parts.store.get(POSITION_KEY)
-    stored = None if raw is None else decode_position(raw)
+    stored = _stored(parts.store)
     committed: dict[str, int] = {}
     if stored is None or any(topic not in stored.next_offsets for topic in begin):
         of_group = await parts.committed()
@@ -72,3 +71,8 @@ async def seek(parts: TaskParts, task: str) -> Position:
     check_range(task, position, begin, end)
     parts.inputs.seek(position.next_offsets)
     return position
+
+
+def _stored(store: Store) -> Position | None:
+    raw = store.get(POSITION_KEY)
+    return None if raw is None else decode_position(raw)
