@@ -41,15 +41,17 @@ from tests.fixtures.tracing import Spans
 pytestmark = pytest.mark.integration
 PARTITIONS = 2
 DEADLINE_S = 40.0
-TIMES = LeaseTimes(hold_us=20_000_000, retry_first_us=20_000)
+TIMES = LeaseTimes(hold_us=90_000_000, retry_first_us=20_000)
+"""So long that a machine that stands still for seconds loses neither a lease nor a transaction."""
 T = TypeVar("T", bound=r.Record)
 
 
 class Stages:
     """Both stages, a client, and a hand in place of the worker."""
 
-    def __init__(self, kafka: KafkaSettings, registry_url: str, codec: Codec) -> None:
+    def __init__(self, kafka: KafkaSettings, registry_url: str, codec: Codec, runner: StageRunner) -> None:
         self.codec = codec
+        self._runner = runner
         self.client = Client(kafka=kafka, registry=RegistrySettings(url=registry_url))
         self._options = kafka.client_options()
         self.seen: list[tuple[r.Record, TraceContext | None]] = []
@@ -64,9 +66,9 @@ class Stages:
         ):
             consumer.assign([TopicPartition(each.name, n) for each in watched for n in range(PARTITIONS)])
             await consumer.seek_to_beginning()
-            reading = asyncio.create_task(self._read(consumer))
+            self._reading = asyncio.create_task(self._read(consumer))
             yield self
-            reading.cancel()
+            self._reading.cancel()
 
     async def worker_says(self, record: r.Record, headers: Any = ()) -> None:
         value = self.codec.encode(
@@ -86,8 +88,10 @@ class Stages:
                 about_it = getattr(record, "execution_id", "") == execution_id
                 if about_it and isinstance(record, kind) and holds(record):
                     return record, where
+            if self._reading.done():
+                self._reading.result()
             kinds = [type(record).__name__ for record, _ in self.seen]
-            assert time.monotonic() < deadline, f"no {kind.__name__} among {kinds}"
+            assert time.monotonic() < deadline, f"no {kind.__name__} among {kinds}; stages: {self._runner.ready()}"
             await asyncio.sleep(0.02)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
@@ -110,9 +114,11 @@ async def stages(tmp_path_factory: pytest.TempPathFactory, registry_url: str) ->
             accounts_stage(Policy(), ArtifactStore(folder.as_uri())),
             executions_stage(TIMES, frozenset({DEFAULT_QUEUE})),
         )
-        settings = StreamsSettings(store="memory", heartbeat_s=1, transaction_timeout_s=4)
-        stages = Stages(kafka, registry_url, codec)
-        async with StageRunner(declared, settings, codec, kafka=kafka), stages.watching():
+        settings = StreamsSettings(store="memory", session_timeout_s=30, transaction_timeout_s=60)
+        async with (
+            StageRunner(declared, settings, codec, kafka=kafka) as runner,
+            Stages(kafka, registry_url, codec, runner).watching() as stages,
+        ):
             yield stages
 
 
