@@ -26,7 +26,9 @@ class Measures:
     recovery_s: list[float] = field(default_factory=list)
     """From the last blow of a round until everything submitted before it had ended."""
     takeover_s: list[float] = field(default_factory=list)
-    """From the SIGKILL of a worker to the next attempt of what it was running."""
+    """From the SIGKILL of a worker to the next attempt of what it was running, no other one killed in between."""
+    crowded_takeover_s: list[float] = field(default_factory=list)
+    """The same where another worker was killed in between, too."""
     hand_back_s: list[float] = field(default_factory=list)
     """From the SIGTERM of a worker until executions had the attempt back."""
     handover_s: list[float] = field(default_factory=list)
@@ -70,12 +72,14 @@ def measure(reads: Iterable[Read], marks: Sequence[Mark], submitted_s: Mapping[s
     measures.failover_s += _failovers_s(marks, submitted_s, decided_s)
     measures.standstill_s += _standstills_s(marks, ended_s.values())
     blows = {(mark.what, mark.pid): mark.at_s for mark in marks}
+    workers_killed_s = [mark.at_s for mark in marks if mark.what == "killed" and mark.name.startswith("worker")]
     for attempt, at_s in lost:
         next_s = started_s.get((attempt.execution_id, attempt.epoch + 1))
         pid = int(attempt.worker_id.split(":")[1])
         killed_s, terminated_s = blows.get(("killed", pid)), blows.get(("terminated", pid))
         if next_s and killed_s and attempt.reason == "lease_expired":
-            measures.takeover_s.append(next_s - killed_s)
+            alone = not any(killed_s < other_s < next_s for other_s in workers_killed_s)
+            (measures.takeover_s if alone else measures.crowded_takeover_s).append(next_s - killed_s)
         if next_s and terminated_s and attempt.reason == "handed_back":
             measures.hand_back_s.append(at_s - terminated_s)
             measures.handover_s.append(next_s - at_s)

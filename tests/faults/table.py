@@ -64,7 +64,7 @@ def markdown(report: Report) -> str:
         _table(FAULT_HEAD, [_fault_cells(row) for row in report.faults]),
         _table(CHAIN_HEAD, [_chain_cells(row) for row in report.faults if row.verdict.chains.turns]),
         _table(CONTROL_HEAD, [_control_cells(row) for row in report.controls]),
-        _table(("time", "cases", "median s", "max s"), _time_rows(measures)),
+        _table(("time", "cases", "median s", "95 % within s", "max s"), _time_rows(measures)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -116,13 +116,14 @@ def _findings(row: FaultRow | ControlRow) -> Sequence[list[str]]:
 def _time_rows(measures: Measures) -> list[list[str]]:
     named = {
         f"SIGKILL of a worker to the next attempt (lease {HOLD_S:g} s)": measures.takeover_s,
+        "the same, another worker killed in between": measures.crowded_takeover_s,
         "SIGTERM of a worker to its attempt handed back": measures.hand_back_s,
         "attempt handed back to the next attempt": measures.handover_s,
         f"SIGKILL of a streams process: longest wait for admission (session {SESSION_S:g} s)": measures.failover_s,
         "SIGKILL of a broker of three: longest time in which no execution ended": measures.standstill_s,
     }
     return [
-        [name, str(len(values)), _seconds(median(values)), _seconds(max(values))]
+        [name, str(len(values)), *map(_seconds, (median(values), _quantile(values, 0.95), max(values)))]
         for name, values in named.items()
         if values
     ]
@@ -141,3 +142,7 @@ def _seconds(value: float) -> str:
 
 def _texts(numbers: Sequence[int]) -> list[str]:
     return [f"{number:,}" for number in numbers]
+
+
+def _quantile(values: Sequence[float], part: float) -> float:
+    return sorted(values)[int(part * (len(values) - 1))]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -30,6 +31,11 @@ from penstock_schemas.records import DeadLetter, Record
 Message: TypeAlias = "ConsumerRecord[bytes, bytes]"
 PRIMITIVES = ("boolean", "int", "long", "float", "double", "string", "bytes")
 MILLIS = pa.timestamp("ms", tz="UTC")
+
+
+def warm_up() -> None:
+    """What would delay the first batch: pyarrow imports pandas at its first list if it can (1 s)."""
+    pa.array([b""])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +174,12 @@ def _values(batch: pa.RecordBatch, column: Column) -> pa.Array:
 
 
 def _kafka_columns(messages: Sequence[Message]) -> dict[str, pa.Array]:
+    def of_each(attribute: str, kind: pa.DataType) -> pa.Array:
+        return pa.array(list(map(attrgetter(attribute), messages)), kind)
+
     return {
         "kafka_topic": pa.repeat(messages[0].topic, len(messages)),
-        "kafka_partition": pa.array([message.partition for message in messages], pa.int32()),
-        "kafka_offset": pa.array([message.offset for message in messages], pa.int64()),
-        "kafka_timestamp": pa.array([message.timestamp for message in messages], pa.int64()).cast(MILLIS),
+        "kafka_partition": of_each("partition", pa.int32()),
+        "kafka_offset": of_each("offset", pa.int64()),
+        "kafka_timestamp": of_each("timestamp", pa.int64()).cast(MILLIS),
     }

@@ -21,8 +21,14 @@ FAULTS_OF_A_ROW = frozenset(
 )
 """ClickHouse's codes for data that it will never take. Any other error says nothing about the rows: it is waited
 out, because a dead letter would take a good row off the bill."""
-NULL_IS_DEFAULT = {"input_format_null_as_default": 1}
-"""A field that is null or that a record type does not have is the empty value of a column without nulls."""
+INSERT_SETTINGS = {
+    "input_format_null_as_default": 1,
+    "optimize_on_insert": 0,
+    "materialize_skip_indexes_on_insert": 0,
+}
+"""A field that is null or that a record type does not have is the empty value of a column without nulls. What only
+makes a new part quicker to read is left to its first merge (a third of an insert's time, `bench/loader.py`):
+collapsing rows of one key, which FINAL does until then, and bloom filters, without which it is read whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ def insert_rows(client: Client, settings: ClickHouseSettings, table: str, rows: 
     if not len(rows):
         return []
     try:
-        client.insert_arrow(table, rows.columns, settings=NULL_IS_DEFAULT)
+        client.insert_arrow(table, rows.columns, settings=INSERT_SETTINGS)
     except DatabaseError as exc:
         if exc.code not in FAULTS_OF_A_ROW:
             raise unreachable(settings, exc) from exc

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from penstock.errors import ClickHouseUnreachable, KafkaUnreachable
 from penstock.permissions import MISSING_RIGHTS, not_permitted
 from penstock.settings import ClickHouseSettings, KafkaSettings
-from penstock_consumers.loader.columns import Rows
+from penstock_consumers.loader.columns import Rows, warm_up
 from penstock_consumers.loader.dead_letters import send_dead_letters
 from penstock_consumers.loader.inserting import Poison, insert_rows
 from penstock_consumers.loader.intake import Batch, Intake
@@ -98,6 +98,7 @@ class Loader:
             KafkaUnreachable: Kafka is away; the supervisor starts a new loader.
             ContractError: the schema of dead letters is not registered.
         """
+        await asyncio.to_thread(warm_up)
         await self._codec.prepare_writer(DEAD_LETTERS, DEAD_LETTERS.records[0])
         options = self._kafka.client_options()
         consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
