@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from penstock_schemas import records as r
 from penstock_schemas import topics
 from penstock_streams.conversations import model as m
-from penstock_streams.conversations.policy import KEPT_US, REMOVED_AT_ONCE
+from penstock_streams.conversations.policy import JOINED_AT_MOST, KEPT_US, REMOVED_AT_ONCE
 from penstock_streams.kit import Decision, Output, Row, Rows, Timer
 
 
@@ -68,15 +68,18 @@ def forget(rows: Rows, conversation_id: str, now: int) -> Decision:
 
 
 def delete_user(rows: Rows, command: r.DeleteUser, now: int) -> Decision:
-    """Forget every conversation that a user has now. A later command takes an earlier one's place."""
+    """Forget every conversation that a user has now. While that goes on, a later command joins it."""
     owner = rows.get(m.owner_key(command.tenant_id, command.user_id), m.Owner)
+    asked = m.Asked(command.command_id, command.partition)
     if owner is None:
-        return Decision(
-            outputs=[_user_deleted(command.tenant_id, command.user_id, command.command_id, command.partition, 0)]
-        )
+        return Decision(outputs=[_user_deleted(command.tenant_id, command.user_id, asked, 0)])
     key = m.erasing_key(command.tenant_id, command.user_id)
-    erasing = m.Erasing(command.command_id, command.partition, 0, owner.tail)
-    return Decision(puts={key: erasing}, timers=[Timer(key, now)])
+    erasing = rows.get(key, m.Erasing)
+    if erasing is None:
+        erasing = m.Erasing(command.command_id, command.partition, 0, owner.tail)
+        return Decision(puts={key: erasing}, timers=[Timer(key, now)])
+    joined = (*erasing.joined, asked)[-JOINED_AT_MOST:]
+    return Decision(puts={key: replace(erasing, end=owner.tail, joined=joined)})
 
 
 def erase(rows: Rows, key: str, now: int) -> Decision:
@@ -104,7 +107,8 @@ def erase(rows: Rows, key: str, now: int) -> Decision:
     owner = rows.get(owner_key, m.Owner)
     if owner is not None and owner.tail == erasing.end:
         decision.deletes.append(owner_key)
-    decision.outputs.append(_user_deleted(tenant_id, user_id, erasing.command_id, erasing.partition, found))
+    for asked in m.Asked(erasing.command_id, erasing.partition), *erasing.joined:
+        decision.outputs.append(_user_deleted(tenant_id, user_id, asked, found))
     return decision
 
 
@@ -124,12 +128,12 @@ def erase_payloads(tenant_id: str, user_id: str, conversation_id: str) -> Output
     return Output(topics.CONVERSATIONS_COMMANDS, erase)
 
 
-def _user_deleted(tenant_id: str, user_id: str, command_id: str, partition: int, conversations: int) -> Output:
+def _user_deleted(tenant_id: str, user_id: str, asked: m.Asked, conversations: int) -> Output:
     event = r.UserDeleted(
         tenant_id=tenant_id,
         user_id=user_id,
-        command_id=command_id,
-        partition=partition,
+        command_id=asked.command_id,
+        partition=asked.partition,
         conversations=conversations,
     )
     return Output(topics.CONVERSATIONS_EVENTS, event)

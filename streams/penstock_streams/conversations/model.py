@@ -112,6 +112,13 @@ class Owned(Row, frozen=True, tag="owned"):
     conversation_id: str
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """A command about a user, and which of its copies this partition was sent."""
+
+    command_id: str
+    partition: int
+
+
 class Erasing(Row, frozen=True, tag="erasing"):
     """A user's conversations are being deleted, up to those that were there when it was asked for."""
 
@@ -121,6 +128,8 @@ class Erasing(Row, frozen=True, tag="erasing"):
     """Number in the user's list."""
     end: int
     found: int = 0
+    joined: tuple[Asked, ...] = ()
+    """Later commands, which this one answers, too."""
 
 
 ROW_TYPES = (Conversation, Turn, Waiting, Answered, Deleted, Owner, Owned, Erasing)

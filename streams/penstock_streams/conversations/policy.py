@@ -19,6 +19,8 @@ KEPT_US = 7 * DAY_US
 its requests can be read again."""
 REMOVED_AT_ONCE = 500
 """Turns, or a user's conversations, that one event or timer removes; a timer due at once goes on."""
+JOINED_AT_MOST = 100
+"""Commands that wait for one deletion of a user; of more, the latest are answered."""
 BYTES_PER_TOKEN = 4
 """Of UTF-8, in the estimate by which a window is bounded: no tokenizer runs in a stage."""
 

@@ -114,6 +114,20 @@ def test_a_user_of_many_conversations_goes_in_steps():
     assert [answer.conversations for answer in talk.all(r.UserDeleted)] == [REMOVED_AT_ONCE + 1]
 
 
+def test_who_asks_again_meanwhile_is_answered_too_and_what_was_begun_meanwhile_goes():
+    talk = stage()
+    for n in range(REMOVED_AT_ONCE + 1):
+        talk.send(post(f"a{n}"))
+    talk.send(delete_user())
+    talk.decide_timer(m.erasing_key("acme", "ann"))
+    talk.send(post("meanwhile"))
+    assert talk.send(delete_user(command="c2")) == []
+    talk.advance(0)
+    answers = [(answer.command_id, answer.conversations) for answer in talk.all(r.UserDeleted)]
+    assert answers == [("c1", REMOVED_AT_ONCE + 2), ("c2", REMOVED_AT_ONCE + 2)]
+    assert not any(isinstance(row, m.Conversation | m.Owner | m.Erasing) for row in talk.rows.values())
+
+
 def test_a_user_nobody_knows_has_none():
     assert [event.conversations for event in stage().send(delete_user("nobody"))] == [0]  # type: ignore[attr-defined]
 
