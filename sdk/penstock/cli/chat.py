@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from penstock.cli.input import input_text
-from penstock.cli.live import LiveView
 from penstock.cli.output import (
     ERRORS,
     OUT,
@@ -22,16 +19,10 @@ from penstock.cli.output import (
     print_table,
     print_text,
 )
-from penstock.errors import PenstockError, Unreachable
+from penstock.cli.talking import DEFAULT_AGENT, answered, talk
 
 if TYPE_CHECKING:
-    from penstock.client import Client
-    from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
-
-DEFAULT_AGENT = "assistant"
-PROGRESS_LEFT_S = 1.0
-"""How long progress that is still under way is waited for once the answer is there."""
-HELP = "/new starts another conversation, /quit leaves; anything else is said to the agent."
+    from penstock.conversation_models import Conversation
 
 TenantOption = Annotated[str, typer.Option("--tenant", "-t", help="Who pays.")]
 UserOption = Annotated[str, typer.Option("--user", "-u", help="Whose conversation; nobody else sees it.")]
@@ -60,7 +51,7 @@ def chat(
 ) -> None:
     """Talk with an agent at the terminal, or by `send` and its like from a script."""
     if context.invoked_subcommand is None:
-        complete(_talk(tenant, user, conversation, agent, model))
+        complete(talk(tenant, user, conversation, agent, model))
 
 
 def send(
@@ -112,7 +103,7 @@ def send(
                 return
             if not as_json:
                 ERRORS.print(f"conversation {posted.conversation_id}", highlight=False, soft_wrap=True)
-            turn = await _answer(client, posted)
+            turn = await answered(client, posted)
             answer = await client.content_of(turn)
             if as_json:
                 print_json(as_dict(turn) | {"conversation_id": posted.conversation_id, "content": answer})
@@ -210,69 +201,3 @@ def delete(
 
     complete(go())
     print_json({"conversation_id": conversation_id, "deleted": True}) if as_json else print("deleted")
-
-
-async def _answer(client: Client, posted: PostedMessage) -> ConversationTurn:
-    """Show the progress of the turn until its answer is there."""
-    with LiveView(ERRORS) as view:
-
-        async def watch() -> None:
-            async for record in client.follow(posted.execution_id):
-                view.show(record)
-
-        watching = asyncio.create_task(watch())
-        try:
-            turn = await client.answer(posted)
-            await asyncio.wait([watching], timeout=PROGRESS_LEFT_S)
-            return turn
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError, PenstockError):  # `answer` has the error that counts
-                await watching
-
-
-async def _talk(tenant: str, user: str, conversation: str | None, agent: str | None, model: str | None) -> None:
-    from penstock.client import Client
-
-    async with Client() as client:
-        ERRORS.print(HELP, style="dim", markup=False)
-        if conversation is not None:  # whose it is shows now, not after the first message
-            found = await client.conversation(conversation, tenant=tenant, user=user)
-            ERRORS.print(f"{found.title} ({found.turn_count:,} turns)", style="dim", markup=False)
-        while (text := await asyncio.to_thread(_line)) is not None:
-            match text.strip():
-                case "":
-                    continue
-                case "/quit" | "/exit":
-                    break
-                case "/new":
-                    conversation = None
-                    continue
-                case "/help":
-                    ERRORS.print(HELP, style="dim", markup=False)
-                    continue
-            try:
-                posted = await client.post_message(
-                    text,
-                    tenant=tenant,
-                    user=user,
-                    conversation=conversation,
-                    agent=agent or DEFAULT_AGENT if conversation is None else None,
-                    model=model,
-                )
-                conversation = posted.conversation_id
-                print_text(await client.content_of(await _answer(client, posted)))
-            except Unreachable:
-                raise
-            except PenstockError as exc:  # the conversation goes on
-                ERRORS.print(str(exc), style="red", markup=False, soft_wrap=True)
-        if conversation is not None:
-            ERRORS.print(f"go on with: penstock chat --conversation {conversation} --user {user}", markup=False)
-
-
-def _line() -> str | None:
-    """What the user types; None at the end of the input."""
-    try:
-        return input("> ")
-    except EOFError:
-        return None

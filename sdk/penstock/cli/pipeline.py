@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.input import input_text
-from penstock.cli.live import one_line
+from penstock.cli.input import definition_in, input_text
 from penstock.cli.output import (
     ERRORS,
     AsJson,
     as_dict,
     complete,
-    local_time,
-    print_fields,
     print_json,
-    print_table,
     print_text,
     printable,
 )
+from penstock.cli.pipeline_tables import print_definition, print_pipeline, print_pipelines
 from penstock.cli.pipeline_view import PipelineView
 from penstock.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from penstock.client import Client
-    from penstock.pipelines.definition import PipelineDefinition
     from penstock.pipelines.models import Pipeline, StartedPipeline
     from penstock_schemas.records.pipelines import PipelineEvent
 
@@ -75,7 +69,7 @@ def run(
     """
     if file == "-" and input == "-":
         raise InvalidInput("FILE and --input cannot both be standard input")
-    definition = _definition(file)
+    definition = definition_in(file)
     text = input_text(input)
 
     async def go() -> None:
@@ -100,26 +94,13 @@ def validate(file: FileArgument, as_json: AsJson = False) -> None:
     """
     from penstock.pipelines.templates import left_alone
 
-    definition = _definition(file)
+    definition = definition_in(file)
     flat = definition.flat()
     if as_json:
         stages = [as_dict(stage.definition) | {"step": stage.step, "name": stage.name} for stage in flat]
         print_json({"name": definition.name, "stages": stages})
     else:
-        rows = [
-            (
-                str(number),
-                str(stage.step + 1),
-                stage.name,
-                stage.definition.agent,
-                stage.definition.queue,
-                one_line(stage.prompt_template or ("{initial_input}" if stage.step == 0 else "{previous_output}")),
-            )
-            for number, stage in enumerate(flat, 1)
-        ]
-        print_table(
-            (">#", ">step", "stage", "agent", "queue", "prompt"), rows, title=printable(definition.name or "")
-        )
+        print_definition(definition)
     for stage in flat:
         if words := left_alone(stage.prompt_template or ""):
             ERRORS.print(
@@ -160,7 +141,7 @@ def get(
     elif as_json:
         print_json(as_dict(found) | {"output": output if found.status == "completed" else None})
     else:
-        _show(found)
+        print_pipeline(found)
         if output:
             print()
             print_text(output)
@@ -184,22 +165,8 @@ def list_pipelines(
     found = complete(go())
     if as_json:
         print_json([as_dict(each, exclude={"stages", "cost_nanousd"}) for each in found])
-        return
-    rows = [
-        (
-            each.pipeline_id,
-            each.status,
-            f"{each.completed_stages:,}/{each.stage_count:,}",
-            f"{each.used_tokens:,}",
-            local_time(each.started_at),
-            _took(each),
-            each.name or "",
-            f"{each.failed_at_stage}: {each.error}" if each.failed_at_stage else one_line(each.output or ""),
-        )
-        for each in found
-    ]
-    columns = ("pipeline", "status", ">stages", ">tokens", "started", ">took", "name", "output or error")
-    print_table(columns, rows)
+    else:
+        print_pipelines(found)
 
 
 def cancel(
@@ -269,65 +236,3 @@ async def _shown(view: PipelineView, events: AsyncGenerator[PipelineEvent, None]
             ending = event
     assert ending is not None, "following ends only after an event that ends the pipeline"
     return ending
-
-
-def _definition(file: str) -> PipelineDefinition:
-    from penstock.pipelines.files import MAX_DEFINITION_BYTES, parsed
-
-    if file == "-":
-        name, content = "standard input", sys.stdin.buffer.read(MAX_DEFINITION_BYTES + 1)
-    else:
-        try:
-            with Path(file).open("rb") as opened:
-                name, content = file, opened.read(MAX_DEFINITION_BYTES + 1)
-        except OSError as exc:
-            raise InvalidInput(f"{file} cannot be read: {exc.strerror}") from exc
-    try:
-        return parsed(content.decode(), name)
-    except UnicodeDecodeError as exc:
-        at = f"byte 0x{content[exc.start]:02x} at position {exc.start}"
-        raise InvalidInput(f"{name} is not UTF-8 text ({at})") from exc
-
-
-def _show(found: Pipeline) -> None:
-    print_fields(
-        [
-            ("pipeline_id", found.pipeline_id),
-            ("name", found.name or ""),
-            ("user_id", found.user_id or ""),
-            ("request_id", found.request_id),
-            ("status", found.status + (f" (run {found.epoch})" if found.epoch > 1 else "")),
-            ("failed at", found.failed_at_stage or ""),
-            ("error", f"{found.error_type}: {found.error}" if found.failed_at_stage else ""),
-            ("reason", found.reason or ""),
-            ("stages", f"{found.completed_stages:,} of {found.stage_count:,} in {found.step_count:,} steps"),
-            ("tokens", f"{found.used_tokens:,}"),
-            ("cost", f"{found.cost_usd} USD" if found.cost_nanousd else ""),
-            ("started_at", local_time(found.started_at)),
-            ("finished_at", local_time(found.finished_at)),
-        ]
-    )
-    rows = [
-        (
-            str(stage.stage_index + 1),
-            str(stage.step + 1),
-            stage.name,
-            stage.agent_type,
-            stage.status,
-            _took(stage),
-            "" if stage.used_tokens is None else f"{stage.used_tokens:,}",
-            stage.cost_usd if stage.cost_nanousd else "",
-            stage.execution_id,
-            one_line(stage.error_message or stage.output or (stage.output_ref.uri if stage.output_ref else "")),
-        )
-        for stage in found.stages
-    ]
-    print()
-    columns = (">#", ">step", "stage", "agent", "status", ">took", ">tokens", ">USD", "execution")
-    print_table((*columns, "output or error"), rows)
-
-
-def _took(timed: Any) -> str:
-    if timed.finished_at is None:
-        return ""
-    return f"{(timed.finished_at - timed.started_at).total_seconds():.1f} s"
