@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 
@@ -33,6 +34,10 @@ def test_the_life_of_a_stack_with_three_brokers(home: Home) -> None:
     assert status["rss_bytes"] < 4 * 2**30
     bootstrap = dotenv_values(home.path / "stack.env")["PENSTOCK_KAFKA_BOOTSTRAP_SERVERS"]
     assert bootstrap == ",".join(f"127.0.0.1:{processes[name]['ports'][name]}" for name in BROKERS)
+
+    # Doctor asks each of them.
+    doctor = {f["check"]: f["result"] for f in json.loads(home.penstock("doctor", "--json").stdout)}
+    assert [doctor[f"kafka at {each} answers"] for each in bootstrap.split(",")] == ["ok"] * 3
 
     # Everything is there three times: our topics, the registry's, and the broker's own with its transactions.
     replicas = asyncio.run(replicas_of_every_topic(bootstrap))

@@ -138,19 +138,19 @@ def _ports(folder: StateFolder) -> list[Finding]:
 async def _servers() -> list[Finding]:
     clickhouse = ClickHouseSettings()
     scheme = "https" if clickhouse.secure else "http"
-    bootstrap = KafkaSettings().bootstrap_servers
-    probes: dict[str, HealthProbe] = {
-        "kafka": kafka_probe(bootstrap.split(",")[0]),
-        "registry": http_probe(f"{RegistrySettings().url}/subjects"),
-        "clickhouse": http_probe(f"{scheme}://{clickhouse.host}:{clickhouse.port}/ping"),
-    }
-    answers = await asyncio.gather(*(probe() for probe in probes.values()))
+    brokers = [each.strip() for each in KafkaSettings().bootstrap_servers.split(",")]
+    asked: list[tuple[str, str, HealthProbe]] = [
+        *((f"kafka at {each}" if len(brokers) > 1 else "kafka", "KAFKA", kafka_probe(each)) for each in brokers),
+        ("registry", "REGISTRY", http_probe(f"{RegistrySettings().url}/subjects")),
+        ("clickhouse", "CLICKHOUSE", http_probe(f"{scheme}://{clickhouse.host}:{clickhouse.port}/ping")),
+    ]
+    answers = await asyncio.gather(*(probe() for _, _, probe in asked))
     return [
         Finding(
             check=f"{name} answers",
             result="problem" if answer else "ok",
             found=answer or "yes",
-            remedy=f"`penstock status` and its log, or check PENSTOCK_{name.upper()}_*" if answer else "",
+            remedy=f"`penstock status` and its log, or check PENSTOCK_{settings}_*" if answer else "",
         )
-        for name, answer in zip(probes, answers, strict=True)
+        for (name, settings, _), answer in zip(asked, answers, strict=True)
     ]
