@@ -65,3 +65,19 @@ async def test_an_input_that_was_never_read_is_not_shown(make_world: MakeWorld) 
         await world.until(lambda: runner.ready() is None, "the task runs")
         assert not any(task.shown() for task in runner._tasks or ())
     assert await world.group_offsets() == {}
+
+
+@pytest.mark.integration
+async def test_an_input_first_read_after_a_restart_travels_in_its_transaction(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shown, "SHOWN_EVERY_S", 1_000.0)
+    world = await make_world()
+    await world.send([command("a")])
+    async with world.running():
+        await world.wait_for_outputs(1)
+    assert await world.group_offsets() == {f"{world.requests.name}/0": 1}
+    await world.send([command("a")], to=world.commands)
+    async with world.running():
+        await world.wait_for_outputs(2)
+    assert await world.group_offsets() == {f"{topic.name}/0": 1 for topic in (world.requests, world.commands)}

@@ -15,7 +15,6 @@ from aiokafka import TopicPartition
 from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.positions import check_range, starting_position
 from penstock_streams.kit.rows import POSITION_KEY, TIMER_PREFIX, Position, decode_position, decode_timer
-from penstock_streams.kit.store import Store
 from penstock_streams.kit.timers import TimerQueue
 
 
@@ -41,21 +40,19 @@ async def take_over(parts: TaskParts, timers: TimerQueue, waits_for: Callable[[s
         timers.set(*decode_timer(key, value))
 
 
-def topics_read(store: Store) -> set[str]:
-    """Inputs that the position row in `store` names."""
-    stored = _stored(store)
-    return set() if stored is None else set(stored.next_offsets)
+async def seek(parts: TaskParts, task: str) -> tuple[Position, set[str]]:
+    """Step (c), once the inputs are open.
 
-
-async def seek(parts: TaskParts, task: str) -> Position:
-    """Step (c), once the inputs are open; the position they were sought to.
+    Returns:
+        The position they were sought to, and the inputs that were certainly read from before.
 
     Raises:
         PositionLost, PartitionCountMismatch, PositionOutOfRange: see `positions`.
     """
     facts = parts.facts
     begin, end = await parts.inputs.begin_offsets(), await parts.inputs.end_offsets()
-    stored = _stored(parts.store)
+    raw = parts.store.get(POSITION_KEY)
+    stored = None if raw is None else decode_position(raw)
     committed: dict[str, int] = {}
     if stored is None or any(topic not in stored.next_offsets for topic in begin):
         of_group = await parts.committed()
@@ -70,9 +67,4 @@ async def seek(parts: TaskParts, task: str) -> Position:
     )
     check_range(task, position, begin, end)
     parts.inputs.seek(position.next_offsets)
-    return position
-
-
-def _stored(store: Store) -> Position | None:
-    raw = store.get(POSITION_KEY)
-    return None if raw is None else decode_position(raw)
+    return position, {topic for topic, start in begin.items() if position.next_offsets[topic] > start}

@@ -43,7 +43,7 @@ from penstock_streams.kit.rows import (
     encode,
 )
 from penstock_streams.kit.store import Change, Mark
-from penstock_streams.kit.takeover import seek, take_over, topics_read
+from penstock_streams.kit.takeover import seek, take_over
 from penstock_streams.kit.timers import TimerQueue
 
 log = logging.getLogger("penstock.streams")
@@ -120,8 +120,7 @@ class Task:
         try:
             await take_over(self._parts, self._timers, self._wait_for)
             async with self._parts.inputs:
-                self._position = await seek(self._parts, self.name)
-                self._known_read = topics_read(self._parts.store)
+                self._position, self._known_read = await seek(self._parts, self.name)
                 await self._process()
         finally:
             await self._parts.producer.stop()
