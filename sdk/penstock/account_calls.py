@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from penstock.arguments import (
-    BudgetArguments,
-    PriceArguments,
-    TenantArguments,
-    UserArguments,
-    checked,
-    checked_price,
-)
+from penstock.arguments import checked
 from penstock.models import (
     BudgetCheck,
     Price,
     Tenant,
     UserBudget,
 )
+from penstock.money_arguments import BudgetArguments, PriceArguments, TenantArguments, UserArguments, checked_price
 from penstock.prices import Prices
 from penstock.reading import Reading
 from penstock.tenants import Tenants

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from penstock.arguments import BillArguments, SpendArguments
+from penstock.money_arguments import BillArguments, SpendArguments
 from penstock.reading import Reading, Row
 from penstock.statements import AdjustedMonth, Bill, BillLine, Quarantined, Spend, SpendSummary, Unresolved, Wasted
 

@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from uuid import uuid4
 
-from penstock.arguments import (
-    CancelArguments,
-    ListArguments,
-    RunArguments,
-    checked,
-)
+from penstock.arguments import CancelArguments, ListArguments, RunArguments, checked
 from penstock.artifacts import ArtifactStore
 from penstock.cancelling import Cancelling
 from penstock.followed import Item, Terminal

@@ -6,9 +6,9 @@ from contextlib import aclosing
 from uuid import uuid4
 
 from penstock.answers import CONFIRMED_WITHIN_S, Answers
-from penstock.arguments import MonthArguments
 from penstock.broadcasting import Broadcasting
 from penstock.errors import CommandRejected, NotConfirmed
+from penstock.money_arguments import MonthArguments
 from penstock.submitting import now_us
 from penstock_schemas import records as r
 from penstock_schemas.topics import ACCOUNTS_COMMANDS

@@ -9,10 +9,10 @@ from uuid import uuid4
 from aiokafka import TopicPartition
 
 from penstock.answers import CONFIRMED_WITHIN_S, Answers
-from penstock.arguments import PriceArguments
 from penstock.broadcasting import Broadcasting
 from penstock.errors import InvalidInput, NotConfirmed, PriceRejected
 from penstock.models import Price, moment_of
+from penstock.money_arguments import PriceArguments
 from penstock.submitting import now_us
 from penstock_schemas import records as r
 from penstock_schemas.prices import AMOUNTS, MAX_PRICES_AT_ONCE

@@ -10,7 +10,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from penstock.arguments import PriceArguments
 from penstock.client import Client
 from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
 from penstock.followed import Item
@@ -27,6 +26,7 @@ from penstock.models import (
     UnresolvedCall,
     UserBudget,
 )
+from penstock.money_arguments import PriceArguments
 from penstock.pipelines.definition import PipelineDefinition
 from penstock.pipelines.models import Pipeline, PipelineStage, StartedPipeline
 from penstock.statements import Bill, SpendSummary

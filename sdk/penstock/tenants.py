@@ -8,9 +8,9 @@ from typing import TypeVar
 from uuid import uuid4
 
 from penstock.answers import CONFIRMED_WITHIN_S, Answers
-from penstock.arguments import BudgetArguments, TenantArguments, UserArguments
 from penstock.errors import NotConfirmed
 from penstock.models import BudgetCheck, Tenant, UserBudget, moment_of
+from penstock.money_arguments import BudgetArguments, TenantArguments, UserArguments
 from penstock.submitting import Submitting, now_us
 from penstock_schemas import records as r
 from penstock_schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_REQUESTS, Topic

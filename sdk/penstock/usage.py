@@ -7,9 +7,9 @@ from contextlib import aclosing
 from uuid import uuid4
 
 from penstock.answers import CONFIRMED_WITHIN_S, Answers
-from penstock.arguments import CorrectionArguments, SettlementArguments, UsageArguments
 from penstock.errors import CommandRejected, InvalidInput, NotConfirmed, NotFound
 from penstock.models import Adjustment, ReportedCall, UnresolvedCall
+from penstock.money_arguments import CorrectionArguments, SettlementArguments, UsageArguments
 from penstock.reading import Reading
 from penstock.submitting import Submitting, now_us
 from penstock_schemas import records as r

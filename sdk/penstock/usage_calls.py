@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from penstock.arguments import (
+from penstock.arguments import checked
+from penstock.billing import Billing
+from penstock.models import (
+    Adjustment,
+    UnresolvedCall,
+)
+from penstock.money_arguments import (
     BillArguments,
     CorrectionArguments,
     MonthArguments,
     SettlementArguments,
     SpendArguments,
     UsageArguments,
-    checked,
-)
-from penstock.billing import Billing
-from penstock.models import (
-    Adjustment,
-    UnresolvedCall,
 )
 from penstock.periods import Periods
 from penstock.reading import Reading

@@ -12,8 +12,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from penstock.arguments import PriceArguments
 from penstock.client import Client
+from penstock.money_arguments import PriceArguments
 from penstock.settings import KafkaSettings, RegistrySettings
 from penstock_schemas import records as r
 from penstock_schemas.codec import Codec

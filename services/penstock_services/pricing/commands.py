@@ -17,7 +17,7 @@ from penstock.money import exact_usd_text
 from penstock_schemas.prices import AMOUNTS
 
 if TYPE_CHECKING:
-    from penstock.arguments import PriceArguments
+    from penstock.money_arguments import PriceArguments
     from penstock_services.pricing.effective import SourcedPrice
 
 
@@ -49,7 +49,7 @@ def set_price(
     as_json: AsJson = False,
 ) -> None:
     """List a price, and wait until everything is charged at it. Amounts are USD, exact to nine decimals."""
-    from penstock.arguments import checked_price
+    from penstock.money_arguments import checked_price
     from penstock_services.pricing.price_file import moment
     from penstock_services.pricing.published import published_prices
 

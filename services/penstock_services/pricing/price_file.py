@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from penstock.arguments import PriceArguments, checked_price
 from penstock.errors import InvalidInput
+from penstock.money_arguments import PriceArguments, checked_price
 from penstock_schemas.prices import MAX_PRICES_AT_ONCE
 
 REQUIRED = ("model", "input_per_mtok", "output_per_mtok")
