@@ -156,6 +156,28 @@ async def test_a_poison_row_is_found_by_halving_and_the_others_are_loaded(
         await until(lambda: clickhouse_client.command(letters, parameters={"t": tenant}) == 2)
 
 
+async def test_the_first_merge_collapses_a_new_part_and_gives_it_its_filters(
+    kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, tenant: str
+) -> None:
+    period = "2031-05"  # a part of its own
+    lines = [charged(tenant, number).model_copy(update={"period": period}) for number in range(100)]
+    clickhouse_client.command("SYSTEM STOP MERGES ledger")
+    await kafka.produce(*lines, *lines[:10], topic=ACCOUNTS)
+    counted = f"SELECT count() FROM ledger {{}} WHERE period = '{period}'"
+    filters = f"""
+        SELECT sum(secondary_indices_compressed_bytes) FROM system.parts
+        WHERE active AND database = currentDatabase() AND table = 'ledger' AND partition = '{period}'
+    """
+    async with run_loader():
+        await until(lambda: clickhouse_client.command(counted.format("")) == 110)
+    assert clickhouse_client.command(counted.format("FINAL")) == 100
+    assert clickhouse_client.command(filters) == 0
+    clickhouse_client.command("SYSTEM START MERGES ledger")
+    clickhouse_client.command(f"OPTIMIZE TABLE ledger PARTITION '{period}' FINAL")
+    assert clickhouse_client.command(counted.format("")) == 100
+    assert clickhouse_client.command(filters) > 0
+
+
 async def test_a_dead_letter_of_another_stage_is_loaded_too(
     kafka: Kafka, run_loader: RunLoader, clickhouse_client: Any, tenant: str
 ) -> None:
