@@ -60,6 +60,28 @@ async def test_a_timer_goes_by_the_brokers_time_whatever_the_wall_clock_says(
     assert await fired(world) == ["end"]
 
 
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+async def test_a_timer_of_much_later_waits_in_the_store_and_fires(make_world: MakeWorld, store: str) -> None:
+    world, two_hours_us = await make_world(), 2 * 3_600 * 1_000_000
+    begin = time.time_ns() // 1000
+    now = begin
+    await world.send([command("hour", "timer", 3_600_000), command("moved", "timer", 3_600_000)])
+    async with world.running(clock=lambda: now, store=store) as runner:
+        await world.wait_for_outputs(2)
+        await world.send([command("moved", "timer", 7 * 3_600_000)])
+        await world.wait_for_outputs(3)
+        (task,) = runner._tasks or ()
+        assert len(task._timers.soon) == 0
+        now = begin + two_hours_us
+        await world.until(lambda: _fired(world, "hour"), "what came near fires")
+    await world.send([command("other", "timer", 5 * 3_600_000)])
+    async with world.running(clock=lambda: now, store=store):
+        await world.wait_for_outputs(5)
+        now = begin + 4 * two_hours_us
+        await world.until(lambda: _fired(world, "other"), "after a restart, too")
+    assert sorted(await fired(world)) == ["hour", "moved", "other"]
+
+
 async def test_a_new_owner_lets_nothing_with_grace_expire_before_its_grace_is_over(make_world: MakeWorld) -> None:
     world = await make_world()
     stage = counting_stage("counting", (world.requests, world.commands), world.out, grace_s=4.0)

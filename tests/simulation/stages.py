@@ -14,6 +14,7 @@ from penstock_streams.kit import Decision, Event, Rows, Stage, TimerDue
 from penstock_streams.kit.alarm import FENCE_POLL_S, LONGEST_WAIT_S
 from penstock_streams.kit.batch import Message, TaskFacts
 from penstock_streams.kit.errors import PositionLost
+from penstock_streams.kit.later import indexed
 from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.store import Mark, MemoryStore
 from penstock_streams.kit.task import Task
@@ -239,7 +240,7 @@ class StreamsProcess(Process):
             recover=self._recover,
         )
         task = Task(parts)
-        inputs.timers = task._timers
+        inputs.timers = task._timers.soon
         return task
 
     def _probed(self, stage: Stage, inputs: Inputs, producer: Producer) -> Stage:
@@ -267,7 +268,8 @@ class StreamsProcess(Process):
         position, end, applied = mark.next_offset if mark else 0, log.stable_end, 0
         while position < end:
             found, position = log.read(position, 20)
-            store.apply(((entry.key or b"", entry.value) for entry in found), Mark(position, self.wall()))
+            changes = indexed((entry.key or b"", entry.value) for entry in found)
+            store.apply(changes, Mark(position, self.wall()))
             applied += len(found)
             if self.world.hesitates():
                 await self.trip()

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from penstock_streams.kit.later import indexed
 from penstock_streams.kit.store import Mark, Store
 
 log = logging.getLogger("penstock.streams")
@@ -79,7 +80,8 @@ async def _apply_until(
         fetched = await consumer.getmany(changelog, timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_AT_ONCE)
         records = fetched.get(changelog, ())
         position = await consumer.position(changelog)
-        store.apply(((record.key, record.value) for record in records), Mark(position, clock()))
+        changes = indexed((record.key, record.value) for record in records)
+        store.apply(changes, Mark(position, clock()))
         applied += len(records)
         await asyncio.sleep(0)  # a full buffer never waits, and other tasks must run
     store.apply((), Mark(position, clock()))

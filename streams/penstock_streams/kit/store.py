@@ -13,6 +13,8 @@ from penstock_streams.kit.errors import StoreUnusable
 
 Change = tuple[bytes, bytes | None]
 """Key and value; None deletes."""
+LOCAL_PREFIX = b"\x00"
+"""Of keys that are in no changelog. Those of changelogs are higher."""
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -38,7 +40,17 @@ class Store(Protocol):
         """Every entry whose key starts with `prefix`, which is one byte."""
         ...
 
-    def is_empty(self) -> bool: ...
+    def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every entry whose key is `first` or higher and below `end`, in order."""
+        ...
+
+    def note(self, changes: Iterable[Change]) -> None:
+        """Apply what is no part of the changelog: the keys begin with `LOCAL_PREFIX`, and the mark stays."""
+        ...
+
+    def is_empty(self) -> bool:
+        """Whether it has nothing of a changelog."""
+        ...
 
     def clear(self) -> None:
         """Forget everything, the mark too."""
@@ -58,21 +70,27 @@ class MemoryStore:
         return self._data.get(key)
 
     def apply(self, changes: Iterable[Change], mark: Mark) -> None:
+        self.note(changes)
+        self._mark = mark
+
+    def note(self, changes: Iterable[Change]) -> None:
         for key, value in changes:
             if value is None:
                 self._data.pop(key, None)
             else:
                 self._data[key] = value
-        self._mark = mark
 
     def mark(self) -> Mark | None:
         return self._mark
 
     def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return ((key, value) for key, value in self._data.items() if key.startswith(prefix))
+        return ((key, value) for key, value in list(self._data.items()) if key.startswith(prefix))
+
+    def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return ((key, self._data[key]) for key in sorted(key for key in self._data if first <= key < end))
 
     def is_empty(self) -> bool:
-        return not self._data
+        return all(key.startswith(LOCAL_PREFIX) for key in self._data)
 
     def clear(self) -> None:
         self._data, self._mark = {}, None
@@ -99,7 +117,7 @@ def made(folder: Path) -> Path:
 
 ARENA_BYTES = 32 * 1024
 """What a write buffer grows by. Rocksdb's megabyte, times dozens of stores, would be all there is."""
-_MARK_KEY = b"\x00mark"
+_MARK_KEY = LOCAL_PREFIX + b"mark"
 _decode_mark = msgspec.msgpack.Decoder(Mark).decode
 
 
@@ -159,13 +177,15 @@ class RocksStore:
         return value
 
     def apply(self, changes: Iterable[Change], mark: Mark) -> None:
+        self.note([*changes, (_MARK_KEY, msgspec.msgpack.encode(mark))])
+
+    def note(self, changes: Iterable[Change]) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        batch.put(_MARK_KEY, msgspec.msgpack.encode(mark))
         self._db.write(batch)
 
     def mark(self) -> Mark | None:
@@ -173,14 +193,17 @@ class RocksStore:
         return None if value is None else _decode_mark(value)
 
     def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        entries: Iterator[tuple[Any, Any]] = self._db.items(from_key=prefix)  # raw mode: both are bytes
+        return self.between(prefix, bytes([prefix[0] + 1]))
+
+    def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        entries: Iterator[tuple[Any, Any]] = self._db.items(from_key=first)  # raw mode: both are bytes
         for key, value in entries:
-            if not key.startswith(prefix):
+            if key >= end:
                 return
             yield key, value
 
     def is_empty(self) -> bool:
-        return all(key == _MARK_KEY for key in self._db.keys())  # noqa: SIM118
+        return next(self._db.keys(from_key=bytes([LOCAL_PREFIX[0] + 1])), None) is None
 
     def clear(self) -> None:
         self._db.close()

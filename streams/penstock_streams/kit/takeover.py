@@ -12,17 +12,17 @@ from collections.abc import Callable
 
 from aiokafka import TopicPartition
 
+from penstock_streams.kit.later import Timers
 from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.positions import check_range, starting_position
-from penstock_streams.kit.rows import POSITION_KEY, TIMER_PREFIX, Position, decode_position, decode_timer
-from penstock_streams.kit.timers import TimerQueue
+from penstock_streams.kit.rows import POSITION_KEY, Position, decode_position
 
 
-async def take_over(parts: TaskParts, timers: TimerQueue, waits_for: Callable[[str], None]) -> None:
+async def take_over(parts: TaskParts, timers: Timers, waits_for: Callable[[str], None]) -> None:
     """Steps (a) and (b).
 
     Args:
-        timers: empty; is given the timers of the table.
+        timers: of the parts' store, not loaded yet.
         waits_for: told what is waited for.
     """
     facts = parts.facts
@@ -36,8 +36,8 @@ async def take_over(parts: TaskParts, timers: TimerQueue, waits_for: Callable[[s
         clock=parts.clock,
         delete_retention_s=parts.settings.delete_retention_s,
     )
-    for key, value in parts.store.prefixed(TIMER_PREFIX):
-        timers.set(*decode_timer(key, value))
+    waits_for("its timers to be looked through")
+    await timers.load(parts.clock())
 
 
 async def seek(parts: TaskParts, task: str) -> tuple[Position, set[str]]:

@@ -32,6 +32,7 @@ from penstock_streams.kit.api import Prepare, PrepareWithRows, Rows
 from penstock_streams.kit.batch import Message
 from penstock_streams.kit.fold import Fold
 from penstock_streams.kit.intake import Arrived, Intake
+from penstock_streams.kit.later import Timers
 from penstock_streams.kit.metrics import count_batch
 from penstock_streams.kit.parts import TaskParts
 from penstock_streams.kit.rows import (
@@ -44,7 +45,6 @@ from penstock_streams.kit.rows import (
 )
 from penstock_streams.kit.store import Change, Mark
 from penstock_streams.kit.takeover import seek, take_over
-from penstock_streams.kit.timers import TimerQueue
 
 log = logging.getLogger("penstock.streams")
 
@@ -62,7 +62,7 @@ class Task:
         self._facts = parts.facts
         self._on_running = running
         self._decoder = RowDecoder(parts.facts.stage.row_types)
-        self._timers = TimerQueue()
+        self._timers = Timers(parts.store)
         self._arrived: deque[Arrived] = deque()
         self._position = Position(0, {}, 0)
         self._known_read: set[str] = set()
@@ -129,12 +129,13 @@ class Task:
         parts, most = self._parts, self._parts.settings.max_batch_records
         if parts.set_clock is not None:  # before any event or timer is decided by a wrong time
             await parts.set_clock(lambda: self._commit(lambda fold: None))
-        alarm = Alarm(self._timers, parts.inputs, parts.clock, self._facts.stage.grace_s, parts.monotonic)
+        alarm = Alarm(self._timers.soon, parts.inputs, parts.clock, self._facts.stage.grace_s, parts.monotonic)
         intake = self._intake()
         self._wait_for(None)
         log.info("%s: running from %s", self.name, dict(self._position.next_offsets))
         self._on_running()
         while True:
+            self._timers.come_near(parts.clock())
             if not self._arrived:
                 taken = await parts.inputs.take(most, alarm.wait_s())
                 self._in_hand = len(taken)
@@ -182,9 +183,9 @@ class Task:
             )
             commit_s = time.monotonic() - began_s
             crash_point("committed")
+            changes += self._timers.entries(batch.timers)
             parts.store.apply(changes, Mark(ends[changelog], parts.clock()))
-            for name, row in batch.timers.items():
-                self._timers.set(name, row)
+            self._timers.set(batch.timers)
             self._position = new
             self._known_read |= first_read
             self._in_hand -= batch.records
