@@ -27,6 +27,9 @@ from penstock_streams.accounts.validation import Problem
 from penstock_streams.kit import Decision, Event, Output, Rows
 from penstock_streams.timing import period_of
 
+CORRECTIONS_REMEMBERED = 100
+"""Of one call."""
+
 
 def correct_usage(rows: Rows, policy: Policy, command: r.CorrectUsage, event: Event) -> Decision:
     """Charge, or give back, the difference; a call in quarantine is charged for the first time."""
@@ -41,7 +44,8 @@ def correct_usage(rows: Rows, policy: Policy, command: r.CorrectUsage, event: Ev
         return _refused(command, line)
     line = line.model_copy(update={"wasted": came_too_late(rows, line)})
     decision, books = Decision(), Books(rows, command.tenant_id)
-    decision.puts[key] = replace(counted, charged=charged_with(counted.charged, line))
+    corrected_by = (*counted.corrected_by, command.event_id)[-CORRECTIONS_REMEMBERED:]
+    decision.puts[key] = replace(counted, charged=charged_with(counted.charged, line), corrected_by=corrected_by)
     book_charge(rows, books, line, decision)
     books.into(decision)
     decision.outputs.append(Output(topics.ACCOUNTS_EVENTS, line))
@@ -51,6 +55,8 @@ def correct_usage(rows: Rows, policy: Policy, command: r.CorrectUsage, event: Ev
 def _line(
     rows: Rows, policy: Policy, command: r.CorrectUsage, counted: m.Counted, event: Event
 ) -> r.UsageCharged | r.ChargeAdjusted | Problem:
+    if command.event_id in counted.corrected_by:
+        return Problem("no_difference", "this correction was booked already")
     if counted.waits_for_price:
         return Problem("awaits_price", "the call waits for a price of its model; see: penstock prices set")
     if counted.made_by != maker_of(command):

@@ -75,6 +75,8 @@ class Counted(Row, frozen=True, omit_defaults=True, tag="counted"):
     pipeline_id: str | None = None
     """As its first line says, as does the one below: corrections come after the execution is forgotten."""
     conversation_id: str | None = None
+    corrected_by: tuple[str, ...] = ()
+    """Event ids of the latest corrections, so that one which arrives again later does not undo those after it."""
 
 
 class PriceVersion(msgspec.Struct, frozen=True, array_like=True):

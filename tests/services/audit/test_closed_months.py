@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock_schemas import records as r
@@ -75,6 +75,7 @@ INPUTS = st.one_of(
 )
 
 
+@example([usage(1, 0), correction(1, 1), correction(1, 0), correction(1, 1)])  # the first one arrives again
 @settings(max_examples=150, deadline=None)
 @given(st.lists(INPUTS, max_size=25))
 def test_whatever_is_reported_corrected_and_closed_the_books_agree(inputs):

@@ -67,6 +67,18 @@ def test_what_cannot_be_corrected_is_refused_and_changes_nothing(fields, reason)
     assert (refused.reason, refused.refused_event_id, partition.rows) == (reason, "fix-1", rows)
 
 
+def test_a_correction_that_arrives_again_later_does_not_undo_the_next_one():
+    partition = accounts()
+    partition.send(usage())
+    partition.send(correction(event_id="first", input_tokens=600))
+    partition.send(correction(event_id="second", input_tokens=700))
+    rows = dict(partition.rows)
+    assert only(partition.send(correction(event_id="first", input_tokens=600)), r.CorrectionRefused).reason == (
+        "no_difference"
+    )
+    assert partition.rows == rows
+
+
 def test_another_tenants_call_is_unknown():
     partition = accounts()
     partition.send(usage())
@@ -85,7 +97,8 @@ def test_a_quarantined_call_is_charged_for_the_first_time_once_it_is_corrected()
     assert only(partition.send(usage(input_tokens=-1)), r.UsageQuarantined).reason == "invalid_usage"
     line = only(partition.send(correction()), r.UsageCharged)
     assert line.cost_nanousd == 600 * 250 + 100 * 1250
-    assert only(partition.send(correction(input_tokens=0)), r.ChargeAdjusted).input_tokens == -600
+    adjusted = only(partition.send(correction(event_id="fix-2", input_tokens=0)), r.ChargeAdjusted)
+    assert adjusted.input_tokens == -600
 
 
 def test_a_correction_gives_the_budget_back_what_was_too_much():
