@@ -26,6 +26,10 @@ CHILDREN = """\
                     got += len(os.read(ready, number))
                 elif os.waitpid(-1, os.WNOHANG)[0]:
                     return False  # the kernel killed one
+            for _ in range(50):  # one whose memory went to another that was ready later has yet to end
+                if os.waitpid(-1, os.WNOHANG)[0]:
+                    return False
+                time.sleep(0.01)
             return True
         import select
 """
