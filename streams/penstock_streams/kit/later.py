@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from penstock_streams.kit.rows import TIMER_PREFIX, TimerRow, decode_timer, timer_key
+from penstock_streams.kit.rows import TIMER_PREFIX, TimerRow, decode_timer
 from penstock_streams.kit.store import LOCAL_PREFIX, Change, Store
 from penstock_streams.kit.timers import TimerQueue
 
@@ -23,6 +23,7 @@ STEP_US = 60_000_000
 """How much of the index is read at once."""
 SLICE_ROWS = 5_000
 """Rows looked at between two turns of the event loop."""
+DUE_BYTES = 8
 _INDEX: Final = LOCAL_PREFIX + b"due"
 _UNTIL: Final = LOCAL_PREFIX + b"until"
 
@@ -81,10 +82,12 @@ class Timers:
         self._until = now + SOON_US
         read: list[Change] = []
         for entry, _ in self._store.between(_entry(self._read_up_to, ""), _entry(self._until + 1, "")):
-            due, name = _int(entry[len(_INDEX) : len(_INDEX) + 8]), entry[len(_INDEX) + 8 :].decode()
-            raw = self._store.get(timer_key(name))
-            if raw is not None and (row := decode_timer(timer_key(name), raw)[1]).due == due:
-                self.soon.set(name, row)
+            key = TIMER_PREFIX + entry[len(_INDEX) + DUE_BYTES :]
+            raw = self._store.get(key)
+            if raw is not None:
+                name, row = decode_timer(key, raw)
+                if entry == _entry(row.due, name):  # else stale
+                    self.soon.set(name, row)
             read.append((entry, None))
         self._store.note([*read, (_UNTIL, _bytes(self._until))])
         self._read_up_to = self._until + 1
@@ -95,7 +98,7 @@ def _entry(due: int, name: str) -> bytes:
 
 
 def _bytes(number: int) -> bytes:
-    return number.to_bytes(8, "big")
+    return number.to_bytes(DUE_BYTES, "big")
 
 
 def _int(raw: bytes) -> int:
