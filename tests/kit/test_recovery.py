@@ -67,7 +67,7 @@ async def changelog(make_world: MakeWorld) -> Changelog:
 
 
 def rows(store: MemoryStore) -> dict[bytes, bytes]:
-    return dict(store.prefixed(b"r"))
+    return dict(store.between(b"r", b"s"))
 
 
 THREE = {b"r0": b"v", b"r1": b"v", b"r2": b"v"}
@@ -143,6 +143,14 @@ async def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(changelog:
     assert b"rghost" in rows(await changelog.recover(store, clock=lambda: just_in_time))
     store.apply([], Mark(1, 0))
     assert rows(await changelog.recover(store, clock=lambda: just_in_time + 1)) == THREE
+
+
+async def test_a_store_without_a_mark_is_of_another_layout_and_rebuilt(changelog: Changelog) -> None:
+    await changelog.commit(3)
+    store = MemoryStore()
+    store.note([(b"\0mark", b"of an older one"), (b"rghost", b"its tombstone was compacted away")])
+    assert rows(await changelog.recover(store)) == THREE
+    assert store.get(b"\0mark") is None
 
 
 async def test_a_store_ahead_of_its_changelog_is_of_another_one_and_rebuilt(changelog: Changelog) -> None:

@@ -43,7 +43,7 @@ def test_holds_the_last_value_of_every_key(
     assert {key: store.get(key) for key in (b"p", b"ra", b"rb", b"ta", b"r", b"x")} == {
         key: last.get(key) for key in (b"p", b"ra", b"rb", b"ta", b"r", b"x")
     }
-    assert dict(store.prefixed(b"r")) == {key: value for key, value in last.items() if key.startswith(b"r")}
+    assert dict(store.between(b"r", b"s")) == {key: value for key, value in last.items() if key.startswith(b"r")}
     assert store.is_empty() == (not last)
     assert store.mark() == (Mark(len(given_batches) - 1, 7) if given_batches else None)
 

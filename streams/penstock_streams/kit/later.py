@@ -1,10 +1,11 @@
 """The timers of one task: those that fall due soon in memory, all others only in its store, in the order they do.
 
-A row that is forgotten after a week would otherwise take memory for a week. So the store has, beside the timers'
-rows, an index by due time. It is this store's own: the changelog knows nothing of it.
+A row that is forgotten after a week would otherwise take memory for a week, and a take-over look through all of
+them. So the store has, beside the timers' rows, an index by due time. It is this store's own: the changelog knows
+nothing of it.
 
-What holds at any time: a timer's row has an entry in the index, or it falls due before `_UNTIL`, which is stored
-too. An entry may be stale, because its timer was moved or cancelled: whoever reads it asks the row.
+What holds at any time: each timer's row has an entry in the index. An entry may be stale, because its timer fired,
+was moved or cancelled: whoever reads it asks the row, and once no timer before it waits it is deleted.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from penstock_streams.kit.rows import TIMER_PREFIX, TimerRow, decode_timer
 from penstock_streams.kit.store import LOCAL_PREFIX, Change, Store
 from penstock_streams.kit.timers import TimerQueue
 
-SOON_US = 15 * 60_000_000
-"""Longer than most runs take, so that their deadlines are never written to the index."""
-STEP_US = 60_000_000
-"""How much of the index is read at once."""
-SLICE_ROWS = 5_000
-"""Rows looked at between two turns of the event loop."""
+SOON_US = 60_000_000
+"""Longer than leases, and than dispatches are repeated: what is set and moved all the time is never read."""
+STEP_US = 1_000_000
+"""How much of the index is read at once, at least."""
+SLICE_ENTRIES = 5_000
+"""Entries looked at between two turns of the event loop."""
 DUE_BYTES = 8
 _INDEX: Final = LOCAL_PREFIX + b"due"
-_UNTIL: Final = LOCAL_PREFIX + b"until"
 
 
 def indexed(changes: Iterable[Change]) -> Iterator[Change]:
@@ -43,7 +43,7 @@ class Timers:
     def __init__(self, store: Store) -> None:
         self.soon = TimerQueue()
         self._store = store
-        self._until = self._read_up_to = 0
+        self._near_until = self._swept_until = 0
 
     async def load(self, now: int) -> None:
         """Begin, once the store has been brought up to its changelog.
@@ -51,55 +51,51 @@ class Timers:
         Args:
             now: microseconds since the epoch; a wrong one costs memory, or time later, and nothing else.
         """
-        stored = self._store.get(_UNTIL)
-        self._until = max(now + SOON_US, _int(stored) if stored else 0)
-        missing: list[Change] = []
-        for number, (key, value) in enumerate(self._store.prefixed(TIMER_PREFIX), 1):
-            name, row = decode_timer(key, value)
-            if row.due <= self._until:
-                self.soon.set(name, row)
-            elif stored is None:  # rebuilt, or of a version without an index
-                missing.append((_entry(row.due, name), b""))
-            if number % SLICE_ROWS == 0:
-                self._store.note(missing)
-                missing.clear()
+        for number, _ in enumerate(self._brought_near(0, now + SOON_US), 1):
+            if number % SLICE_ENTRIES == 0:
                 await asyncio.sleep(0)
-        self._store.note([*missing, (_UNTIL, _bytes(self._until))])
 
     def entries(self, timers: Mapping[str, TimerRow | None]) -> list[Change]:
         """What the index needs for `timers`; to be applied together with their rows."""
-        return [(_entry(row.due, name), b"") for name, row in timers.items() if row and row.due > self._until]
+        waiting = [(row.due, name) for name, row in timers.items() if row]
+        self._swept_until = min([self._swept_until, *(due for due, _ in waiting)])
+        return [(_entry(due, name), b"") for due, name in waiting]
 
     def set(self, timers: Mapping[str, TimerRow | None]) -> None:
         """Set, move or cancel timers whose rows and entries have been applied."""
         for name, row in timers.items():
-            self.soon.set(name, row if row and row.due <= self._until else None)
+            self.soon.set(name, row if row and row.due <= self._near_until else None)
 
     def come_near(self, now: int) -> None:
-        """Read what of the index falls due soon; cheap where it was called a moment ago."""
-        if now + SOON_US < self._until + STEP_US:
-            return
-        self._until = now + SOON_US
-        read: list[Change] = []
-        for entry, _ in self._store.between(_entry(self._read_up_to, ""), _entry(self._until + 1, "")):
+        """Read what of the index falls due soon; cheap where it was called a moment ago.
+
+        Call it only while no timer is taken from `soon` without being fired in the store, too.
+        """
+        if now + SOON_US >= self._near_until + STEP_US:
+            for _ in self._brought_near(self._near_until + 1, now + SOON_US):
+                pass
+            self._sweep(now)
+
+    def _brought_near(self, first: int, last: int) -> Iterator[bytes]:
+        """Entries due from `first` to `last`, each once its timer is in `soon`."""
+        self._near_until = last
+        for entry, _ in self._store.between(_entry(first, ""), _entry(last + 1, "")):
             key = TIMER_PREFIX + entry[len(_INDEX) + DUE_BYTES :]
             raw = self._store.get(key)
             if raw is not None:
                 name, row = decode_timer(key, raw)
                 if entry == _entry(row.due, name):  # else stale
                     self.soon.set(name, row)
-            read.append((entry, None))
-        self._store.note([*read, (_UNTIL, _bytes(self._until))])
-        self._read_up_to = self._until + 1
+            yield entry
+
+    def _sweep(self, now: int) -> None:
+        """Delete the entries before `now` and before the first timer that waits: all of them are stale."""
+        waits = self.soon.next_due(grace_over=True)
+        until = now if waits is None else min(now, waits)
+        stale = self._store.between(_entry(self._swept_until, ""), _entry(until, ""))
+        self._store.note([(entry, None) for entry, _ in stale])
+        self._swept_until = until
 
 
 def _entry(due: int, name: str) -> bytes:
-    return _INDEX + _bytes(max(due, 0)) + name.encode()
-
-
-def _bytes(number: int) -> bytes:
-    return number.to_bytes(DUE_BYTES, "big")
-
-
-def _int(raw: bytes) -> int:
-    return int.from_bytes(raw, "big")
+    return _INDEX + max(due, 0).to_bytes(DUE_BYTES, "big") + name.encode()

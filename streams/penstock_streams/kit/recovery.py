@@ -35,7 +35,7 @@ async def catch_up(
     """Apply to `store` every committed record of `changelog` it has not seen. Call it after fencing.
 
     A store whose mark cannot be trusted (older than half of `delete_retention_s`, so that tombstones may be
-    gone; or outside the log, so of another changelog) is emptied and rebuilt.
+    gone; or outside the log, so of another changelog; or of another layout) is emptied and rebuilt.
 
     Returns:
         How many records were applied.
@@ -63,12 +63,11 @@ async def catch_up(
 
 def _start(store: Store, begin: int, end: int, oldest_trusted: int, changelog: TopicPartition) -> int:
     mark = store.mark()
-    if mark is None:
-        return begin
-    if mark.applied_at >= oldest_trusted and begin <= mark.next_offset <= end:
+    if mark is not None and mark.applied_at >= oldest_trusted and begin <= mark.next_offset <= end:
         return mark.next_offset
-    log.warning("%s: the local store stands at %s, log is %d..%d: rebuilding it", changelog, mark, begin, end)
-    store.clear()
+    if mark is not None or not store.is_empty():
+        log.warning("%s: the local store stands at %s, log is %d..%d: rebuilding it", changelog, mark, begin, end)
+        store.clear()
     return begin
 
 

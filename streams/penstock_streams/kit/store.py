@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
+from sortedcontainers import SortedDict
 
 from penstock_streams.kit.errors import StoreUnusable
 
 Change = tuple[bytes, bytes | None]
 """Key and value; None deletes."""
-LOCAL_PREFIX = b"\x00"
-"""Of keys that are in no changelog. Those of changelogs are higher."""
+_LOCAL: Final = b"\x00"
+LOCAL_PREFIX = _LOCAL + b"2"
+"""Of keys that are in no changelog, whose own are higher. Its number is that of the store's layout: a store of
+another one seems to have no mark, and is rebuilt."""
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -34,10 +37,6 @@ class Store(Protocol):
 
     def mark(self) -> Mark | None:
         """None where nothing was ever applied."""
-        ...
-
-    def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every entry whose key starts with `prefix`, which is one byte."""
         ...
 
     def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -60,14 +59,15 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A dict, gone with the process."""
+    """A sorted dict, gone with the process."""
 
     def __init__(self) -> None:
-        self._data: dict[bytes, bytes] = {}
+        self._data = SortedDict()  # bytes to bytes
         self._mark: Mark | None = None
 
     def get(self, key: bytes) -> bytes | None:
-        return self._data.get(key)
+        value: bytes | None = self._data.get(key)
+        return value
 
     def apply(self, changes: Iterable[Change], mark: Mark) -> None:
         self.note(changes)
@@ -83,17 +83,15 @@ class MemoryStore:
     def mark(self) -> Mark | None:
         return self._mark
 
-    def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return ((key, value) for key, value in list(self._data.items()) if key.startswith(prefix))
-
     def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return ((key, self._data[key]) for key in sorted(key for key in self._data if first <= key < end))
+        found = list(self._data.irange(first, end, inclusive=(True, False)))
+        return ((key, self._data[key]) for key in found)
 
     def is_empty(self) -> bool:
-        return all(key.startswith(LOCAL_PREFIX) for key in self._data)
+        return all(key.startswith(_LOCAL) for key in self._data)
 
     def clear(self) -> None:
-        self._data, self._mark = {}, None
+        self._data, self._mark = SortedDict(), None
 
     def close(self) -> None:
         self.clear()
@@ -192,9 +190,6 @@ class RocksStore:
         value = self._db.get(_MARK_KEY)
         return None if value is None else _decode_mark(value)
 
-    def prefixed(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return self.between(prefix, bytes([prefix[0] + 1]))
-
     def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         entries: Iterator[tuple[Any, Any]] = self._db.items(from_key=first)  # raw mode: both are bytes
         for key, value in entries:
@@ -203,7 +198,7 @@ class RocksStore:
             yield key, value
 
     def is_empty(self) -> bool:
-        return next(self._db.keys(from_key=bytes([LOCAL_PREFIX[0] + 1])), None) is None
+        return next(self._db.keys(from_key=bytes([_LOCAL[0] + 1])), None) is None
 
     def clear(self) -> None:
         self._db.close()

@@ -36,7 +36,7 @@ async def take_over(parts: TaskParts, timers: Timers, waits_for: Callable[[str],
         clock=parts.clock,
         delete_retention_s=parts.settings.delete_retention_s,
     )
-    waits_for("its timers to be looked through")
+    waits_for("the next of its timers")
     await timers.load(parts.clock())
 
 
