@@ -24,7 +24,8 @@ def input_text(given: str, option: str = "--input") -> str:
     if given == "-":
         name, content = STANDARD_INPUT, sys.stdin.buffer.read(MAX_PAYLOAD_BYTES + 1)
     elif given.startswith("@"):
-        name, content = given[1:], _file_content(Path(given[1:]), option)
+        hint = f"; a text that begins with @ goes through standard input: {option} -"
+        name, content = given[1:], _beginning(given[1:], MAX_PAYLOAD_BYTES + 1, f"{option}: ", hint)
     else:
         return given
     if len(content) > MAX_PAYLOAD_BYTES:
@@ -40,15 +41,20 @@ def definition_in(file: str) -> PipelineDefinition:
     """
     from penstock.pipelines.files import MAX_DEFINITION_BYTES, parsed
 
+    at_most = MAX_DEFINITION_BYTES + 1
     if file == "-":
-        name, content = STANDARD_INPUT, sys.stdin.buffer.read(MAX_DEFINITION_BYTES + 1)
+        name, content = STANDARD_INPUT, sys.stdin.buffer.read(at_most)
     else:
-        try:
-            with Path(file).open("rb") as opened:
-                name, content = file, opened.read(MAX_DEFINITION_BYTES + 1)
-        except OSError as exc:
-            raise InvalidInput(f"{file} cannot be read: {exc.strerror}") from exc
+        name, content = file, _beginning(file, at_most)
     return parsed(_decoded(content, name), name)
+
+
+def _beginning(file: str, at_most: int, option: str = "", hint: str = "") -> bytes:
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(at_most)
+    except OSError as exc:
+        raise InvalidInput(f"{option}{file} cannot be read: {exc.strerror}{hint}") from exc
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -57,14 +63,3 @@ def _decoded(content: bytes, name: str) -> str:
     except UnicodeDecodeError as exc:
         at = f"byte 0x{content[exc.start]:02x} at position {exc.start}"
         raise InvalidInput(f"{name} is not UTF-8 text ({at})") from exc
-
-
-def _file_content(path: Path, option: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_PAYLOAD_BYTES + 1)
-    except OSError as exc:
-        raise InvalidInput(
-            f"{option}: {path} cannot be read: {exc.strerror}; a text that begins with @ "
-            f"goes through standard input: {option} -"
-        ) from exc
