@@ -36,7 +36,8 @@ async def test_what_it_cannot_reach_is_waited_for_and_any_other_failure_is_the_r
     make_world: MakeWorld,
 ) -> None:
     world = await make_world(partitions=1)
-    failures: list[Exception | None] = [ArtifactStoreUnreachable("store is down"), None, ArithmeticError("no"), None]
+    failures: list[Exception | None]
+    failures = [ArtifactStoreUnreachable("store is down"), None, ArithmeticError("no"), None]
 
     async def prepare(record: Record, rows: Rows) -> Record:
         await asyncio.sleep(0)
@@ -49,4 +50,4 @@ async def test_what_it_cannot_reach_is_waited_for_and_any_other_failure_is_the_r
         await world.send([command("t1"), command("t2"), command("t3")])
         assert [out.tenant_id for out in await world.wait_for_outputs(2)] == ["t1", "t3"]
         (letter,) = await world.dead_letters()
-    assert "ArithmeticError" in letter.error_message
+    assert (letter.error_code, letter.error_message) == ("ArithmeticError", "no")

@@ -81,7 +81,7 @@ async def test_control_without_checking_the_futures_the_rest_is_committed(
     async with producing(world) as producer:
         await producer.send({(world.out.name, 0): messages(3), (small, 0): messages(1, 30_000)})
         await producer.commit({})
-    assert len(await world.raw(world.out.name)) == 3, "a committed transaction that lacks a record"
+    assert len(await world.visible(world.out.name, 3)) == 3, "a committed transaction that lacks a record"
 
 
 async def test_many_batches_of_several_partitions_keep_their_order(make_world: MakeWorld) -> None:
@@ -91,7 +91,7 @@ async def test_many_batches_of_several_partitions_keep_their_order(make_world: M
         ends = await producer.send(sent)
         await producer.commit({TopicPartition(world.requests.name, 0): 7})
     assert set(ends.values()) == {300}
-    raw = await world.raw(world.out.name)
+    raw = await world.visible(world.out.name, 600)
     for number in range(2):
         assert [int(record.key) for record in raw if record.partition == number] == list(range(300))
     assert raw[0].headers == (("h", b"1"), ("none", None))
@@ -103,7 +103,7 @@ async def test_one_record_of_the_largest_size_fits(make_world: MakeWorld) -> Non
     async with producing(world) as producer:
         await producer.send({(world.out.name, 0): [Message(b"k", b"x" * 960 * 1024), *messages(2)]})
         await producer.commit({})
-    assert len(await world.raw(world.out.name)) == 3
+    assert len(await world.visible(world.out.name, 3)) == 3
 
 
 async def test_a_worn_producer_is_renewed_between_transactions(make_world: MakeWorld) -> None:
@@ -115,7 +115,7 @@ async def test_a_worn_producer_is_renewed_between_transactions(make_world: MakeW
             await producer.send({(world.out.name, 0): messages(60)})
             await producer.commit({})
         assert producer._producer is not before
-    assert len(await world.raw(world.out.name)) == 180
+    assert len(await world.visible(world.out.name, 180)) == 180
 
 
 async def test_control_past_the_end_of_the_sequence_nothing_can_be_sent(make_world: MakeWorld) -> None:

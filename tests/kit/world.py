@@ -183,6 +183,17 @@ class World:
                     found += (await reader.getmany(part, timeout_ms=20)).get(part, [])
             return found
 
+    async def visible(self, name: str, number: int) -> list[Any]:
+        """Every record of a topic, once there are `number`: a commit returns before its markers are written."""
+        found: list[Any] = []
+
+        async def enough() -> bool:
+            found[:] = await self.raw(name)
+            return len(found) >= number
+
+        await self.until(enough, f"{number} records of {name} are visible")
+        return found
+
     async def wait_for_outputs(self, number: int) -> list[TenantConfigured]:
         """Everything written, once there are `number`."""
         found: list[TenantConfigured] = []

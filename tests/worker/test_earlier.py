@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,8 +55,17 @@ async def by_reference(content: bytes, store: ArtifactStore) -> r.PreviousOutput
     return r.PreviousOutputsRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
 
 
+@contextmanager
+def gone(folder: Path, ref: r.PayloadRef) -> Iterator[None]:
+    """The store in `folder` without that object."""
+    (found,) = [path for path in folder.rglob("*") if path.name == ref.sha256]
+    away = found.rename(found.with_suffix(".away"))
+    yield
+    away.rename(found)
+
+
 @pytest.mark.parametrize("listed", ["inline", "by reference"])
-async def test_each_is_fetched_from_where_it_is_in_the_order_of_the_stages(listed: str, store: ArtifactStore) -> None:
+async def test_each_is_fetched_from_where_it_is_in_their_order(listed: str, store: ArtifactStore) -> None:
     outputs = [await stage("b", "short", store), await stage("a", LONG, store), await stage("c", "", store)]
     if listed == "inline":
         dispatch = dispatched(previous_outputs=outputs)
@@ -78,12 +89,8 @@ async def test_a_document_or_an_output_that_is_gone_is_named(store: ArtifactStor
     document = await by_reference(OF_STAGES.dump_json([await stage("a", LONG, store)]), store)
     for ref in (document, (await stage("a", LONG, store)).output_ref):
         assert ref is not None
-        (found,) = [path for path in tmp_path.rglob("*") if path.name == ref.sha256]
-        kept = found.read_bytes()
-        found.unlink()
-        with pytest.raises(NotFound, match=ref.sha256):
+        with gone(tmp_path, ref), pytest.raises(NotFound, match=ref.sha256):
             await earlier_outputs(dispatched(previous_outputs_ref=document), store)
-        found.write_bytes(kept)
 
 
 async def test_without_a_store_nothing_can_be_fetched(store: ArtifactStore) -> None:
