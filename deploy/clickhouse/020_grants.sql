@@ -40,6 +40,8 @@ GRANT SELECT ON penstock.conversations_events TO penstock_analyst;
 
 GRANT SELECT ON penstock.executions_events TO penstock_analyst;
 
+GRANT SELECT ON penstock.executions_hourly TO penstock_analyst;
+
 GRANT SELECT ON penstock.executions_progress TO penstock_analyst;
 
 GRANT SELECT ON penstock.ledger TO penstock_analyst;
@@ -49,6 +51,8 @@ GRANT SELECT ON penstock.pipelines_events TO penstock_analyst;
 GRANT SELECT ON penstock.price_events TO penstock_analyst;
 
 GRANT SELECT ON penstock.spend_hourly TO penstock_analyst;
+
+GRANT SELECT ON penstock.spend_origins TO penstock_analyst;
 
 GRANT SELECT ON penstock.usage_quarantine TO penstock_analyst;
 
@@ -110,6 +114,8 @@ GRANT SELECT ON penstock.conversations_events TO penstock_tenant;
 
 GRANT SELECT ON penstock.executions_events TO penstock_tenant;
 
+GRANT SELECT ON penstock.executions_hourly TO penstock_tenant;
+
 GRANT SELECT ON penstock.executions_progress TO penstock_tenant;
 
 GRANT SELECT ON penstock.ledger TO penstock_tenant;
@@ -117,6 +123,8 @@ GRANT SELECT ON penstock.ledger TO penstock_tenant;
 GRANT SELECT ON penstock.pipelines_events TO penstock_tenant;
 
 GRANT SELECT ON penstock.spend_hourly TO penstock_tenant;
+
+GRANT SELECT ON penstock.spend_origins TO penstock_tenant;
 
 GRANT SELECT ON penstock.usage_quarantine TO penstock_tenant;
 

@@ -16,6 +16,7 @@ from penstock_services.access.clickhouse_schema import Schema, schema_of
 from penstock_services.clickhouse import connect, migrate
 from penstock_services.clickhouse.migrate import Migration, packaged_migrations
 from tests.cli.test_usage import penstock
+from tests.docs.blocks import Block, blocks
 from tests.fixtures.clickhouse import ClickHouseProcess
 
 SCHEMA = schema_of(packaged_migrations())
@@ -39,6 +40,18 @@ def test_the_files_of_deploy_are_what_the_schema_asks_for():
 def test_the_loader_may_insert_into_the_tables_it_loads_and_no_others():
     assert set(SCHEMA.loaded) == set(TABLE_OF.values())
     assert "penstock_loader" not in roles_of(SCHEMA).selects
+
+
+EXAMPLES = [block for block in blocks("sql") if block.page == "docs/clickhouse.md"]
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=str)
+def test_analysts_may_read_what_the_examples_for_them_do_but_dead_letters(block: Block):
+    known = {*SCHEMA.tables, *SCHEMA.views}
+    read = {name for name in re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", block.code) if name in known}
+    allowed = set(roles_of(SCHEMA).selects["penstock_analyst"])
+    assert read
+    assert read - allowed <= {"dead_letters", "v_dead_letters"}
 
 
 @pytest.mark.integration

@@ -7,7 +7,7 @@ default), so the policies of the tables hold behind them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from penstock_services.access.clickhouse_schema import Schema
@@ -49,14 +49,17 @@ USERS = {
 def roles_of(schema: Schema) -> Roles:
     """The rights of each role."""
     everything = (*schema.tables, *schema.views)
-    tenants_views = tuple(view for view in schema.views if view not in OPERATORS_OWN_VIEWS)
-    analysts_views = tuple(view for view in schema.views if view != "v_dead_letters")
+
+    def readable_but(others: Collection[str]) -> tuple[str, ...]:
+        views = tuple(view for view in schema.views if view not in others)
+        return (*sorted({*schema.tables_behind(views), *schema.rolled_up}), *views)
+
     return Roles(
         selects={
             "penstock_owner": everything,
             "penstock_reader": everything,
-            "penstock_analyst": (*schema.tables_behind(analysts_views), *analysts_views),
-            TENANT_ROLE: (*schema.tables_behind(tenants_views), *tenants_views),
+            "penstock_analyst": readable_but({"v_dead_letters"}),
+            TENANT_ROLE: readable_but(OPERATORS_OWN_VIEWS),
         },
         inserts={"penstock_owner": schema.tables, "penstock_loader": schema.loaded},
     )

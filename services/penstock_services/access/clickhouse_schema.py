@@ -11,6 +11,7 @@ from penstock_services.clickhouse.migrate import Migration
 _CREATED = re.compile(
     r"^CREATE (?:OR REPLACE )?(?P<kind>TABLE|VIEW) (?:IF NOT EXISTS )?(?P<name>\w+)", re.MULTILINE
 )
+_ROLLED_UP = re.compile(r"^CREATE MATERIALIZED VIEW [^;]*?\bREFRESH [^;]*?\bTO (\w+)", re.MULTILINE)
 _DROPPED = re.compile(r"^DROP (?:TABLE|VIEW) (?:IF EXISTS )?(\w+)", re.MULTILINE)
 _FROM_KAFKA = "kafka_offset"
 """A column of every table that the loader fills, and of no other."""
@@ -26,6 +27,8 @@ class Schema:
     """Tables by view, also those behind the views it reads."""
     loaded: tuple[str, ...] = ()
     """Tables that the loader fills."""
+    rolled_up: tuple[str, ...] = ()
+    """Tables that ClickHouse makes anew of others, by tenant."""
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -41,10 +44,12 @@ def schema_of(migrations: Iterable[Migration]) -> Schema:
     tables: set[str] = set()
     bodies: dict[str, str] = {}
     loaded: set[str] = set()
+    rolled_up: set[str] = set()
     for statement in (s for migration in migrations for s in migration.statements):
         for name in _DROPPED.findall(statement):
             tables.discard(name)
             bodies.pop(name, None)
+        rolled_up |= set(_ROLLED_UP.findall(statement))
         if created := _CREATED.search(statement):
             if created["kind"] == "TABLE":
                 tables.add(created["name"])
@@ -58,5 +63,8 @@ def schema_of(migrations: Iterable[Migration]) -> Schema:
         return frozenset((named & tables) | {t for inner in named & bodies.keys() for t in behind(inner)})
 
     return Schema(
-        tuple(sorted(tables)), {view: behind(view) for view in sorted(bodies)}, tuple(sorted(loaded & tables))
+        tables=tuple(sorted(tables)),
+        reads={view: behind(view) for view in sorted(bodies)},
+        loaded=tuple(sorted(loaded & tables)),
+        rolled_up=tuple(sorted(rolled_up & tables)),
     )
