@@ -92,6 +92,7 @@ class MessageArguments(Arguments):
     model: CallerId | None = None
     max_tokens: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
     timeout_s: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     queue: Name = DEFAULT_QUEUE
 
 

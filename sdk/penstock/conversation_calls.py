@@ -48,6 +48,7 @@ class ConversationCalls:
         model: str | None = None,
         max_tokens: int | None = None,
         timeout_s: int | None = None,
+        max_attempts: int | None = None,
         queue: str = DEFAULT_QUEUE,
     ) -> PostedMessage:
         """Say something to an agent; returns once Kafka has acknowledged it. `answer` waits for the reply.
@@ -62,7 +63,7 @@ class ConversationCalls:
             message_id: your own id, unique within the conversation: the same message sent twice is answered once.
             title: of a new conversation; the first message's beginning is the default.
             metadata: of a new conversation; your own labels.
-            model, max_tokens, timeout_s, queue: of the run that answers, as in `submit`.
+            model, max_tokens, timeout_s, max_attempts, queue: of the run that answers, as in `submit`.
 
         Raises:
             InvalidInput: an argument cannot be used; nothing was sent.
@@ -82,6 +83,7 @@ class ConversationCalls:
             model=model,
             max_tokens=max_tokens,
             timeout_s=timeout_s,
+            max_attempts=max_attempts,
             queue=queue,
         )
         posted = await self._conversing.post(wanted, named_by_caller=message_id is not None)

@@ -74,6 +74,7 @@ class Conversing:
             model=wanted.model,
             max_tokens=wanted.max_tokens,
             timeout_s=wanted.timeout_s,
+            max_attempts=wanted.max_attempts,
             queue=wanted.queue,
         )
         request_id = ids.turn_request_id(message.addressed_id, message.message_id)

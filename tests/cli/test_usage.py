@@ -73,6 +73,8 @@ def test_no_command_shows_the_help_and_exits_2():
         (("run", "echo", "--input", "x", "--tenant", "x" * 10_000), "10002 characters"),
         (("run", "echo", "--input", "x", "--max-tokens", "-5"), "-5"),
         (("run", "echo", "--input", "x", "--timeout", "0"), "timeout_s 0"),
+        (("run", "echo", "--input", "x", "--max-attempts", "0"), "max_attempts 0"),
+        (("chat", "send", "hello", "--user", "ann", "--max-attempts", "-1"), "max_attempts -1"),
         (("run", "echo", "--input", "x", "--max-tokens", "many"), "--max-tokens"),
         (("run", "no agent", "--input", "x"), "'no agent'"),
         (("run", "echo", "--input", "@/no/such/file"), "/no/such/file"),

@@ -10,7 +10,7 @@ import penstock
 from penstock.errors import Unreachable
 from penstock_schemas import ids
 from tests.faults.agents import RECALLING, recalled
-from tests.faults.wanted import Wanted
+from tests.faults.wanted import MAX_ATTEMPTS, Wanted
 
 TURNS = 5
 """Less than the window an agent is told, so that each answer shows all turns before it."""
@@ -86,6 +86,7 @@ class Conversation:
                         on_busy="enqueue",
                         message_id=turn.message_id,
                         model="gpt-4",
+                        max_attempts=MAX_ATTEMPTS,
                     )
                 except Unreachable:
                     continue

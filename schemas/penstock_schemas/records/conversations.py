@@ -47,6 +47,7 @@ class PostMessage(Record):
     model: str | None = None
     max_tokens: Int64 | None = None
     timeout_s: Int32 | None = None
+    max_attempts: Int32 | None = None
     queue: str = "agents-default"
 
     @property

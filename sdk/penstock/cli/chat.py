@@ -70,6 +70,7 @@ def send(
     model: ModelOption = None,
     max_tokens: Annotated[int | None, typer.Option(help="Ceiling of output tokens.")] = None,
     timeout_s: Annotated[int | None, typer.Option("--timeout", help="Run deadline in seconds.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Attempts in all, from 1 to 10.")] = None,
     queue: Annotated[str, typer.Option(help="Which workers.")] = "agents-default",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show progress, then print the answer.")] = True,
     as_json: AsJson = False,
@@ -96,6 +97,7 @@ def send(
                 model=model,
                 max_tokens=max_tokens,
                 timeout_s=timeout_s,
+                max_attempts=max_attempts,
                 queue=queue,
             )
             if not wait:

@@ -53,6 +53,7 @@ def run(
         int | None, typer.Option(help="Tokens all its calls may use; default: enough for one call.")
     ] = None,
     timeout_s: Annotated[int | None, typer.Option("--timeout", help="Run deadline in seconds.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Attempts in all, from 1 to 10.")] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Your own id: the same request sent twice runs once.")
     ] = None,
@@ -84,6 +85,7 @@ def run(
                 max_tokens=max_tokens,
                 reserve_tokens=reserve_tokens,
                 timeout_s=timeout_s,
+                max_attempts=max_attempts,
                 queue=queue,
             )
             if not follow:

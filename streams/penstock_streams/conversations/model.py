@@ -25,6 +25,7 @@ class Message(msgspec.Struct, frozen=True):
     model: str | None = None
     max_tokens: int | None = None
     timeout_s: int | None = None
+    max_attempts: int | None = None
     queue: str = "agents-default"
     trace: TraceContext | None = None
 

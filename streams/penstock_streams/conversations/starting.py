@@ -45,6 +45,7 @@ def message_of(post: r.PostMessage, event: Event) -> m.Message:
         model=post.model,
         max_tokens=post.max_tokens,
         timeout_s=post.timeout_s,
+        max_attempts=post.max_attempts,
         queue=post.queue,
         trace=event.trace,
     )
@@ -77,6 +78,7 @@ def begin(
         input_ref=ref.payload() if ref else None,
         max_tokens=message.max_tokens,
         timeout_s=message.timeout_s,
+        max_attempts=message.max_attempts,
         queue=message.queue,
         conversation_id=conversation_id,
         turn_number=number,

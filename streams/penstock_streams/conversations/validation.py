@@ -80,6 +80,7 @@ def message_digest(message: PostMessage) -> str:
         message.max_tokens,
         message.timeout_s,
         message.queue,
+        *([] if message.max_attempts is None else [message.max_attempts]),  # digests of before it was there stay
     )
     return sha256(msgspec.msgpack.encode(fields)).hexdigest()
 

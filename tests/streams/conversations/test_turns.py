@@ -24,6 +24,15 @@ def test_a_first_message_starts_a_conversation_under_an_id_derived_from_it():
     assert only(written, r.TurnStarted).execution_id == ids.execution_id("acme", request.request_id)
 
 
+def test_the_run_that_answers_gets_what_the_message_asks_of_it():
+    asked = {"model": "gpt-4", "max_tokens": 9, "timeout_s": 7, "max_attempts": 5, "queue": "slow"}
+    talk = stage()
+    talk.send(post("m1"))
+    talk.send(then("m2", **asked))
+    (request,) = requests(talk.send(finish("m1")))
+    assert request.model_dump(include=set(asked)) == asked
+
+
 def test_both_sides_of_a_turn_are_appended_at_once():
     talk = stage()
     talk.send(post("m1", "hello"))
@@ -173,6 +182,8 @@ def test_the_same_message_is_answered_once_and_another_under_its_id_refused():
     talk = busy()
     assert talk.send(post("m1", "one")) == []
     assert only(talk.send(post("m1", "two")), r.MessageRejected).reason == "duplicate_mismatch"
+    other = post("m1", "one", max_attempts=5)
+    assert only(talk.send(other), r.MessageRejected).reason == "duplicate_mismatch"
     talk.send(finish("m1"))
     assert talk.send(post("m1", "one")) == []
     talk.advance(KEPT_US)
