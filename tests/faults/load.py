@@ -19,8 +19,8 @@ from tests.faults.pipelines import Pipeline, nth_pipeline
 from tests.faults.wanted import MAX_ATTEMPTS, Wanted
 
 PACE_S = 0.5
-"""Between two requests. Of all three paces together: one worker alone keeps up, so that recovery shows the platform
-and not a backlog."""
+"""Between two requests. With all three paces together one worker alone keeps up, so that recovery shows the
+platform and not a backlog."""
 PACE_OF_CONVERSATIONS_S = 3.0
 PACE_OF_PIPELINES_S = 5.0
 TENANTS_PER_PARTITION = 2
