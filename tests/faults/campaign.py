@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -79,17 +79,21 @@ async def campaign(folder: Path, *, full: bool, only: str, say: Say) -> Report:
     """
     report = Report()
     faults = [fault for fault in FAULTS if only in fault.name and (full or fault.times)]
-    controls = [control for control in CONTROLS if only in control.guard]
+    controls = [control for control in CONTROLS if only in control.guard and (full or control.short)]
     faults = _allowed(faults, lambda fault: fault.name, folder, report, say)
     controls = _allowed(controls, lambda control: f"control: without {control.guard}", folder, report, say)
+    left = iter(enumerate(controls))
     async with registry(folder) as registry_url:
-        play_faults = _play_faults(registry_url, folder, faults, full, report, say)
-        play_controls = _play_controls(registry_url, folder, controls, full, report, say)
+
+        async def play_faults_then_controls() -> None:
+            await _play_faults(registry_url, folder, faults, full, report, say)
+            await _play_controls(registry_url, folder, left, full, report, say)
+
         if full:
-            await play_faults
-            await play_controls
-        else:
-            await asyncio.gather(play_faults, play_controls)
+            await play_faults_then_controls()
+        else:  # controls also beside the faults, as far as they go
+            beside = _play_controls(registry_url, folder, left, full, report, say)
+            await asyncio.gather(play_faults_then_controls(), beside)
     return report
 
 
@@ -145,9 +149,10 @@ async def play_fault(made: World, name: str, fault: Fault, rounds: int, blows: i
 
 
 async def _play_controls(
-    registry_url: str, folder: Path, controls: Sequence[Control], full: bool, report: Report, say: Say
+    registry_url: str, folder: Path, left: Iterator[tuple[int, Control]], full: bool, report: Report, say: Say
 ) -> None:
-    for number, control in enumerate(controls):
+    """One after the other those that nobody plays yet."""
+    for number, control in left:
         row = await play_control(registry_url, folder / f"control-{number}", control, chained=full)
         report.controls.append(row)
         say(f"{'ok  ' if row.passed else 'FAIL'} {row.took_s:4.0f} s  control: without {control.guard}")

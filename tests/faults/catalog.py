@@ -49,6 +49,8 @@ class Control:
     streams: int = 2
     """Streams processes; with one, no other can stand in for the guard."""
     refused: Refused = nothing_refuses
+    short: bool = True
+    """Whether the CI-sized run has it."""
 
 
 AWAY_FOR_A_MINUTE = partial(blows.take_clickhouse_away, away_s=60.0)
@@ -109,8 +111,8 @@ CONTROLS = (
     Control(BOTH, blows.freeze_workers, "doubled"),
     Control("recovery", blows.kill_after_commit, "doubled", streams=1),
     Control("fencing", blows.freeze_before_begin, "doubled"),
-    Control(OFFSETS_LAST, blows.take_clickhouse_away, "rows"),
+    Control(OFFSETS_LAST, blows.take_clickhouse_away, "rows", short=False),
     Control(CREDIBLE, surroundings.worker_clocks_days_ahead, "charges"),
     Control(BROKERS_TIME, surroundings.wrong_streams_clocks, "lost"),
-    Control(RETRYABLE, surroundings.fill_a_workers_disk, "lost", refused=why_no_disk),
+    Control(RETRYABLE, surroundings.fill_a_workers_disk, "lost", refused=why_no_disk, short=False),
 )
