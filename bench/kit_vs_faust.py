@@ -151,7 +151,8 @@ async def run_kit(bench: Bench, events: int) -> dict[str, float]:
         return REGISTRY.get_sample_value("penstock_stream_records_total", {"stage": "charging"}) or 0.0
 
     stage = Stage("charging", (bench.reports,), (bench.charges,), (Spent,), decide)
-    settings = StreamsSettings(app_id=f"{bench.run}-kit", store="memory")
+    folder = tempfile.TemporaryDirectory()  # of which Faust wants one; gone with this process
+    settings = StreamsSettings(app_id=f"{bench.run}-kit", store="memory", data_dir=Path(folder.name))
     began = time.perf_counter()
     async with bench.codec() as codec, StageRunner([stage], settings, codec, kafka=bench.kafka) as runner:
         while runner.ready() is not None:  # noqa: ASYNC110 - a probe has nothing to wait on
