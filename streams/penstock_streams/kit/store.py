@@ -14,8 +14,8 @@ from penstock_streams.kit.errors import StoreUnusable
 
 Change = tuple[bytes, bytes | None]
 """Key and value; None deletes."""
-_LOCAL: Final = b"\x00"
-LOCAL_PREFIX = _LOCAL + b"2"
+_FIRST_OF_CHANGELOG: Final = b"\x01"
+LOCAL_PREFIX = b"\x00" + b"2"
 """Of keys that are in no changelog, whose own are higher. Its number is that of the store's layout: a store of
 another one seems to have no mark, and is rebuilt."""
 
@@ -88,7 +88,7 @@ class MemoryStore:
         return ((key, self._data[key]) for key in found)
 
     def is_empty(self) -> bool:
-        return all(key.startswith(_LOCAL) for key in self._data)
+        return next(self._data.irange(_FIRST_OF_CHANGELOG), None) is None
 
     def clear(self) -> None:
         self._data, self._mark = SortedDict(), None
@@ -198,7 +198,7 @@ class RocksStore:
             yield key, value
 
     def is_empty(self) -> bool:
-        return next(self._db.keys(from_key=bytes([_LOCAL[0] + 1])), None) is None
+        return next(self._db.keys(from_key=_FIRST_OF_CHANGELOG), None) is None
 
     def clear(self) -> None:
         self._db.close()
