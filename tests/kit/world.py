@@ -10,8 +10,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -27,6 +28,7 @@ from tests.kit.counting import counting_stage
 
 DEADLINE_S = 30.0
 DEAD_LETTER_PARTITIONS = 2
+T = TypeVar("T")
 
 
 def topic(name: str, record: type[Record]) -> Topic:
@@ -185,24 +187,20 @@ class World:
 
     async def visible(self, name: str, number: int) -> list[Any]:
         """Every record of a topic, once there are `number`: a commit returns before its markers are written."""
-        found: list[Any] = []
-
-        async def enough() -> bool:
-            found[:] = await self.raw(name)
-            return len(found) >= number
-
-        await self.until(enough, f"{number} records of {name} are visible")
-        return found
+        return await self._at_least(number, partial(self.raw, name), f"{number} records of {name} are visible")
 
     async def wait_for_outputs(self, number: int) -> list[TenantConfigured]:
         """Everything written, once there are `number`."""
-        found: list[TenantConfigured] = []
+        return await self._at_least(number, self.outputs, f"{number} outputs are visible")
+
+    async def _at_least(self, number: int, read: Callable[[], Awaitable[list[T]]], what: str) -> list[T]:
+        found: list[T] = []
 
         async def enough() -> bool:
-            found[:] = await self.outputs()
+            found[:] = await read()
             return len(found) >= number
 
-        await self.until(enough, f"{number} outputs are visible")
+        await self.until(enough, what)
         return found
 
     async def group_offsets(self) -> dict[str, int]:

@@ -114,8 +114,9 @@ async def stages(tmp_path_factory: pytest.TempPathFactory, registry_url: str) ->
             accounts_stage(Policy(), ArtifactStore(folder.as_uri())),
             executions_stage(TIMES, frozenset({DEFAULT_QUEUE})),
         )
-        times = {"session_timeout_s": 30, "transaction_timeout_s": 60}
-        settings = StreamsSettings(store="memory", data_dir=folder / "streams", **times)
+        settings = StreamsSettings(
+            store="memory", data_dir=folder / "streams", session_timeout_s=30, transaction_timeout_s=60
+        )
         async with (
             StageRunner(declared, settings, codec, kafka=kafka) as runner,
             Stages(kafka, registry_url, codec, runner).watching() as stages,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from penstock.artifacts import ArtifactStore
+from penstock.artifacts import ArtifactStore, carry_text
 from penstock.errors import InvalidInput, NotFound, PayloadTooLarge
 from penstock_consumers.worker.earlier import earlier_outputs
 from penstock_schemas import records as r
@@ -43,16 +43,14 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 
 async def stage(name: str, text: str, store: ArtifactStore) -> r.PreviousOutput:
-    """A stage's output as pipelines carries it: short ones inline."""
-    if len(text) < 100:
-        return r.PreviousOutput(stage=name, output=text)
-    ref = await store.put(text.encode())
-    return r.PreviousOutput(stage=name, output_ref=r.StageOutputRef(sha256=ref.sha256, size=ref.size, uri=ref.uri))
+    """A stage's output as pipelines carries it."""
+    inline, ref = await carry_text(text, store)
+    output_ref = None if ref is None else r.StageOutputRef(**ref.model_dump())
+    return r.PreviousOutput(stage=name, output=inline, output_ref=output_ref)
 
 
 async def by_reference(content: bytes, store: ArtifactStore) -> r.PreviousOutputsRef:
-    ref = await store.put(content)
-    return r.PreviousOutputsRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
+    return r.PreviousOutputsRef(**(await store.put(content)).model_dump())
 
 
 @contextmanager
