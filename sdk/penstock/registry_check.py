@@ -26,10 +26,11 @@ async def registry_breaks(registry_url: str, topics: Iterable[Topic]) -> list[Br
     A subject that is not registered yet breaks nothing.
 
     Raises:
-        RegistryUnreachable: no answer.
+        RegistryUnreachable: no answer, or still starting.
     """
     gate = asyncio.Semaphore(REQUESTS_AT_ONCE)
     async with SchemaRegistry(registry_url) as registry, httpx.AsyncClient(base_url=registry_url) as http:
+        await registry.require_ready()
 
         async def of_subject(topic: Topic, record_type: type[r.Record]) -> list[Break]:
             async with gate:

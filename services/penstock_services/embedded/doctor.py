@@ -17,6 +17,7 @@ from penstock_services.embedded.jars import cache_folder, cached_java_servers
 from penstock_services.embedded.java import find_java, find_maven
 from penstock_services.embedded.ports import port_uses, why_not_free
 from penstock_services.embedded.probes import HealthProbe, http_probe, kafka_probe
+from penstock_services.embedded.registry import registry_probe
 from penstock_services.embedded.run_file import RunReport
 from penstock_services.embedded.state import Layout, StateFolder, free_space_mb, min_free_mb
 from penstock_services.sandbox.host import require_host
@@ -141,7 +142,7 @@ async def _servers() -> list[Finding]:
     brokers = [each.strip() for each in KafkaSettings().bootstrap_servers.split(",")]
     asked: list[tuple[str, str, HealthProbe]] = [
         *((f"kafka at {each}" if len(brokers) > 1 else "kafka", "KAFKA", kafka_probe(each)) for each in brokers),
-        ("registry", "REGISTRY", http_probe(f"{RegistrySettings().url}/subjects")),
+        ("registry", "REGISTRY", registry_probe(RegistrySettings().url)),
         ("clickhouse", "CLICKHOUSE", http_probe(f"{scheme}://{clickhouse.host}:{clickhouse.port}/ping")),
     ]
     answers = await asyncio.gather(*(probe() for _, _, probe in asked))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from penstock_schemas.registry import readiness_url
 from penstock_services.embedded.class_archive import FIRST_COMPILER, SMALL_HEAP, archive_options
 from penstock_services.embedded.jars import JavaServers
 from penstock_services.embedded.java import Java
-from penstock_services.embedded.probes import http_probe
+from penstock_services.embedded.probes import HealthProbe, http_probe
 from penstock_services.embedded.process import ServerProcess
 
 _HEAP = ("-Xms32m", "-Xmx192m")
@@ -21,6 +22,11 @@ CONFLUENT_API = "/apis/ccompat/v7"
 def registry_url(port: int) -> str:
     """The Confluent API of the registry at `port`."""
     return f"http://127.0.0.1:{port}{CONFLUENT_API}"
+
+
+def registry_probe(url: str) -> HealthProbe:
+    """Healthy when the registry with the Confluent API `url` has read its schemas and serves them."""
+    return http_probe(readiness_url(url) or f"{url}/subjects")
 
 
 def registry_process(
@@ -57,7 +63,7 @@ def registry_process(
             **storage,
         },
         log_path=log_path,
-        health=http_probe(f"{registry_url(port)}/subjects"),
+        health=registry_probe(registry_url(port)),
         ports={"registry": port},
         # A Kafka setting it does not like, and it neither serves nor ends: only the time limit shows it.
         start_timeout_s=90.0,
