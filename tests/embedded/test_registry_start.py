@@ -1,4 +1,4 @@
-"""A registry that starts answers before it has read its schemas: what it does not know then, nobody may believe."""
+"""A registry that starts answers before it has read its schemas: what it does not know then counts for nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ async def test_a_restarted_registry_never_denies_what_was_registered(tmp_path: P
             ]
             async with running(spec):
                 schema, schema_id, again = await asyncio.gather(*wanted)
-        assert schema is not None and schema["name"] == RECORD.__name__
+        assert schema is not None
+        assert schema["name"] == RECORD.__name__
         assert schema_id == registered
         assert registered in {each.schema_id for each in again}
 
@@ -75,9 +76,11 @@ async def test_absence_is_believed_from_a_registry_that_is_ready(ready: int) -> 
 
 
 async def test_confluents_own_registry_is_not_asked_whether_it_is_ready() -> None:
-    async with registry_that_knows_nothing(ready=503) as url:
-        async with SchemaRegistry(url.removesuffix("/apis/ccompat/v7")) as registry:
-            assert await registry.schema_by_id(7) is None
+    async with (
+        registry_that_knows_nothing(ready=503) as url,
+        SchemaRegistry(url.removesuffix("/apis/ccompat/v7")) as registry,
+    ):
+        assert await registry.schema_by_id(7) is None
 
 
 @pytest.mark.integration
