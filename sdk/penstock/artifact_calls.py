@@ -47,5 +47,4 @@ class ArtifactCalls:
                     f"execution {execution_id} kept no file {artifact!r}; `penstock artifacts` lists them"
                 )
             artifact = files[artifact]
-        store = needed(self._payloads)
-        return await store.get(store.ref_of(artifact.sha256, artifact.size_bytes))
+        return await needed(self._payloads).get(artifact.ref)

@@ -1,8 +1,9 @@
 """The artifact store: blobs under their own hash, on anything fsspec can reach (a folder, S3, ...).
 
-Layout: `<root>/<first two hex digits>/<sha256>`; a conversation's payloads are in a folder of their own,
-`<root>/conversations/<scope>/<sha256>`, and can so be removed without asking who else has the same bytes. A
-reference is trusted for its hash only: its `uri` says where its writer put the blob, and one that points outside
+Layout: `<root>/<YYYY-MM>/<first two hex digits>/<sha256>`, by the month in UTC in which the bytes were put, so
+that old months can be removed whole: what is put today never leads there, whoever had the same bytes then. A
+conversation's payloads are in a folder of their own, `<root>/conversations/<scope>/<sha256>`, and go with it.
+A reference is trusted for its hash only: its `uri` says where its writer put the blob, and one that points outside
 this store is refused, so a request from outside cannot make a worker read a file of its own host.
 """
 
@@ -11,20 +12,35 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import NamedTuple
 
 import fsspec
 
 from penstock.errors import ArtifactStoreUnreachable, InvalidInput, NotFound, PayloadTooLarge
+from penstock.models import Value
 from penstock_schemas.records import PayloadRef
-from penstock_schemas.topics import MAX_INLINE_BYTES
 
-SCOPE = re.compile(r"[0-9a-f-]{36}")
-"""A derived id; anything else might lead out of the store."""
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 """A payload is held in memory whole, in the slot and in the supervisor, so it has a limit."""
+MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])")
+CONVERSATION = re.compile(r"[0-9a-f-]{36}")
+"""A derived id; anything else might lead out of the store."""
+_PLACE = re.compile(
+    rf"/(?:(?P<month>{MONTH.pattern})/[0-9a-f]{{2}}|conversations/(?P<conversation>{CONVERSATION.pattern}))"
+    r"/[0-9a-f]{64}$"
+)
+
+
+class StoredMonth(Value):
+    """What was put in one month, conversations' payloads aside."""
+
+    month: str
+    """`YYYY-MM`, in UTC."""
+    blobs: int
+    size_bytes: int
 
 
 class ArtifactStore:
@@ -49,21 +65,20 @@ class ArtifactStore:
         self._root = root.rstrip("/")
 
     async def put(self, data: bytes, scope: str | None = None) -> PayloadRef:
-        """Keep `data`; the same bytes are kept once, or once in each `scope`.
+        """Keep `data`; the same bytes are kept once in each scope.
 
         1. Write to a temporary name. A crash here leaves a file nobody refers to.
         2. Move it to its hash. A crash after this leaves the whole blob: nothing half-written has a final name.
+
+        Args:
+            scope: what it is removed with, a month or the name of a conversation's folder; default: this month.
 
         Raises:
             PayloadTooLarge: above `MAX_PAYLOAD_BYTES`.
             ArtifactStoreUnreachable: the store could not be written.
         """
         _check_size(len(data))
-        return await asyncio.to_thread(self._put, data, scope)
-
-    def ref_of(self, sha256: str, size: int) -> PayloadRef:
-        """The reference of bytes that were put into this store, outside of any scope."""
-        return PayloadRef(sha256=sha256, size=size, uri=self._uri_of(self._path_of(sha256)))
+        return await asyncio.to_thread(self._put, data, scope or this_month())
 
     async def get(self, ref: PayloadRef) -> bytes:
         """The bytes of `ref`, checked against its size and hash.
@@ -77,29 +92,50 @@ class ArtifactStore:
         _check_size(ref.size)
         return await asyncio.to_thread(self._get, ref)
 
+    def beside(self, ref: PayloadRef, sha256: str, size: int) -> PayloadRef:
+        """The reference of other bytes that were put in the scope of `ref`.
+
+        Raises:
+            InvalidInput: `ref` points outside this store.
+        """
+        return PayloadRef(sha256=sha256, size=size, uri=self._uri_of(self._path_of(sha256, self._scope_of(ref))))
+
+    async def months(self) -> list[StoredMonth]:
+        """The months of which something is kept, oldest first.
+
+        Raises:
+            ArtifactStoreUnreachable: the store could not be read.
+        """
+        return await asyncio.to_thread(self._months)
+
     async def remove(self, scope: str) -> None:
         """Remove everything that was put in `scope`, if there is anything.
 
         Raises:
             ArtifactStoreUnreachable: the store could not be written; some of it may be gone.
         """
-        await asyncio.to_thread(self._remove, self._folder_of(scope))
+        folder = self._folder_of(scope)
+        with self._access("written"), suppress(FileNotFoundError):
+            await asyncio.to_thread(self._fs.rm, folder, recursive=True)
 
-    def _remove(self, folder: str) -> None:
-        try:
-            self._fs.rm(folder, recursive=True)
-        except FileNotFoundError:
-            return
-        except Exception as exc:  # every backend raises its own
-            raise ArtifactStoreUnreachable(
-                f"artifact store {self.url} could not be written: {exc!r}; check PENSTOCK_ARTIFACTS_URL"
-            ) from exc
+    def _months(self) -> list[StoredMonth]:
+        with self._access("read"):
+            try:
+                names = [str(path).rpartition("/")[2] for path in self._fs.ls(self._root, detail=False)]
+            except FileNotFoundError:  # nothing was ever put
+                return []
+            found = []
+            for month in sorted(filter(MONTH.fullmatch, names)):
+                blobs = self._fs.find(self._folder_of(month), detail=True).values()
+                size_bytes = sum(int(blob["size"]) for blob in blobs)
+                found.append(StoredMonth(month=month, blobs=len(blobs), size_bytes=size_bytes))
+        return found
 
-    def _put(self, data: bytes, scope: str | None) -> PayloadRef:
+    def _put(self, data: bytes, scope: str) -> PayloadRef:
         digest = sha256(data).hexdigest()
-        path = self._path_of(digest) if scope is None else f"{self._folder_of(scope)}/{digest}"
+        path = self._path_of(digest, scope)
         ref = PayloadRef(sha256=digest, size=len(data), uri=self._uri_of(path))
-        try:
+        with self._access("written"):
             if self._size_of(path) == len(data):
                 return ref
             temporary = f"{path}.{uuid.uuid4().hex}.part"
@@ -111,35 +147,27 @@ class ArtifactStore:
                     self._fs.rm_file(temporary)
                 raise
             self._fs.mv(temporary, path)
-        except Exception as exc:  # every backend raises its own
-            raise ArtifactStoreUnreachable(
-                f"artifact store {self.url} could not be written: {exc!r}; check PENSTOCK_ARTIFACTS_URL"
-            ) from exc
         return ref
 
     def _get(self, ref: PayloadRef) -> bytes:
-        path = self._path_of(ref.sha256)
-        if ref.uri != self._uri_of(path):
-            scope = ref.uri.removesuffix(f"/{ref.sha256}").rpartition("/")[2]
-            scoped = f"{self._folder_of(scope)}/{ref.sha256}" if SCOPE.fullmatch(scope) else path
-            if ref.uri != self._uri_of(scoped):
-                raise InvalidInput(
-                    f"payload reference {ref.uri!r} does not name {self._uri_of(path)}: references are only "
-                    f"followed into the store this process is set to ({self.url})"
-                )
-            path = scoped
-        try:
+        path = self._path_of(ref.sha256, self._scope_of(ref))
+        with self._access("read"):
             size = self._size_of(path)
             data: bytes = self._fs.cat_file(path) if size == ref.size else b""
-        except Exception as exc:  # every backend raises its own
-            raise ArtifactStoreUnreachable(
-                f"artifact store {self.url} could not be read: {exc!r}; check PENSTOCK_ARTIFACTS_URL"
-            ) from exc
         if size is None:
             raise NotFound(f"no blob {ref.sha256} in artifact store {self.url}; it was removed or never put")
         if size != ref.size or sha256(data).hexdigest() != ref.sha256:
             raise ArtifactStoreUnreachable(f"{ref.uri} does not hold the {ref.size} bytes of its hash: damaged")
         return data
+
+    @contextmanager
+    def _access(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as exc:  # every backend raises its own
+            raise ArtifactStoreUnreachable(
+                f"artifact store {self.url} could not be {what}: {exc!r}; check PENSTOCK_ARTIFACTS_URL"
+            ) from exc
 
     def _size_of(self, path: str) -> int | None:
         try:
@@ -147,15 +175,40 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
 
-    def _path_of(self, digest: str) -> str:
-        return f"{self._root}/{digest[:2]}/{digest}"
+    def _scope_of(self, ref: PayloadRef) -> str:
+        place = _PLACE.search(ref.uri)
+        scope = place and (place["month"] or place["conversation"])
+        if scope is None or ref.uri != self._uri_of(self._path_of(ref.sha256, scope)):
+            raise InvalidInput(
+                f"payload reference {ref.uri!r} does not name {ref.sha256} in {self._uri_of(self._root)}: "
+                f"references are only followed into the store this process is set to ({self.url})"
+            )
+        return scope
+
+    def _path_of(self, digest: str, scope: str) -> str:
+        folder = self._folder_of(scope)
+        return f"{folder}/{digest[:2]}/{digest}" if MONTH.fullmatch(scope) else f"{folder}/{digest}"
 
     def _folder_of(self, scope: str) -> str:
-        assert SCOPE.fullmatch(scope), f"{scope!r} is not the name of a scope"
+        if MONTH.fullmatch(scope):
+            return f"{self._root}/{scope}"
+        assert CONVERSATION.fullmatch(scope), f"{scope!r} is not the name of a scope"
         return f"{self._root}/conversations/{scope}"
 
     def _uri_of(self, path: str) -> str:
         return str(self._fs.unstrip_protocol(path))
+
+
+def this_month() -> str:
+    """The month in UTC, as a scope."""
+    return f"{datetime.now(UTC):%Y-%m}"
+
+
+def months_before(count: int) -> str:
+    """The month that is `count` months before this one."""
+    now = datetime.now(UTC)
+    year, month = divmod(now.year * 12 + now.month - 1 - count, 12)
+    return f"{year:04}-{month + 1:02}"
 
 
 def needed(store: ArtifactStore | None) -> ArtifactStore:
@@ -167,47 +220,6 @@ def needed(store: ArtifactStore | None) -> ArtifactStore:
     if store is None:
         raise InvalidInput("no artifact store is configured; set PENSTOCK_ARTIFACTS_URL")
     return store
-
-
-class CarriedText(NamedTuple):
-    """A text as a record carries it: inline or by reference; both None for no text."""
-
-    inline: str | None
-    ref: PayloadRef | None
-
-
-async def carry_text(text: str, store: ArtifactStore | None, scope: str | None = None) -> CarriedText:
-    """`text` inline up to `MAX_INLINE_BYTES` of UTF-8, above it by reference; `scope` as of `ArtifactStore.put`.
-
-    Raises:
-        PayloadTooLarge: above the limit, and `store` is None.
-        ArtifactStoreUnreachable: the store could not be written.
-    """
-    data = text.encode()
-    if len(data) <= MAX_INLINE_BYTES:
-        return CarriedText(text, None)
-    if store is None:
-        raise PayloadTooLarge(
-            f"a text of {len(data)} bytes is above {MAX_INLINE_BYTES} and no artifact store is configured; "
-            "set PENSTOCK_ARTIFACTS_URL"
-        )
-    return CarriedText(None, await store.put(data, scope))
-
-
-async def read_text(carried: CarriedText, store: ArtifactStore | None) -> str:
-    """The text a record carries; empty where it carries none.
-
-    Raises:
-        InvalidInput: by reference, and `store` is None or the bytes are not UTF-8.
-        NotFound, ArtifactStoreUnreachable, PayloadTooLarge: as `ArtifactStore.get`.
-    """
-    if carried.ref is None:
-        return carried.inline or ""
-    data = await needed(store).get(carried.ref)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as exc:
-        raise InvalidInput(f"{carried.ref.uri} is not UTF-8 text: {exc}") from exc
 
 
 def _check_size(size_bytes: int) -> None:

@@ -13,7 +13,8 @@ from penstock.arguments import (
     OwnerArguments,
     checked,
 )
-from penstock.artifacts import ArtifactStore, CarriedText, read_text
+from penstock.artifacts import ArtifactStore
+from penstock.carried import CarriedText, read_text
 from penstock.conversation_models import Conversation, ConversationTurn, PostedMessage
 from penstock_schemas.topics import DEFAULT_QUEUE
 

@@ -17,8 +17,8 @@ MAX_PATTERNS = 32
 MAX_PATTERN_CHARS = 256
 
 
-class Artifact(Value):
-    """A file that the accepted attempt of an execution kept."""
+class ListedFile(Value):
+    """A file as the list of an attempt's files tells of it."""
 
     path: str
     """Below the workspace it was in, with slashes."""
@@ -27,11 +27,23 @@ class Artifact(Value):
     """Of its bytes, as lower-case hex."""
 
 
-_list = TypeAdapter(list[Artifact])
+class Artifact(ListedFile):
+    """A file that the accepted attempt of an execution kept."""
+
+    uri: str
+    """Where it is in the artifact store: in the scope of its list."""
+
+    @property
+    def ref(self) -> PayloadRef:
+        """Its bytes."""
+        return PayloadRef(sha256=self.sha256, size=self.size_bytes, uri=self.uri)
 
 
-def list_bytes(files: Iterable[Artifact]) -> bytes:
-    """The list of `files`, by path, as it is put into the artifact store."""
+_list = TypeAdapter(list[ListedFile])
+
+
+def list_bytes(files: Iterable[ListedFile]) -> bytes:
+    """The list of `files`, by path, as it is put into the artifact store, in the scope that they were put in."""
     return _list.dump_json(sorted(files, key=lambda file: file.path))
 
 
@@ -45,9 +57,12 @@ async def read_list(ref: PayloadRef, store: ArtifactStore | None) -> list[Artifa
     if store is None:
         raise InvalidInput(f"the list of kept files is at {ref.uri}; set PENSTOCK_ARTIFACTS_URL to read it")
     try:
-        return _list.validate_json(await store.get(ref))
+        listed = _list.validate_json(await store.get(ref))
     except ValidationError as exc:
         raise InvalidInput(f"{ref.uri} is no list of kept files: {exc}") from exc
+    return [
+        Artifact(**file.model_dump(), uri=store.beside(ref, file.sha256, file.size_bytes).uri) for file in listed
+    ]
 
 
 def leads_out(path: str) -> bool:

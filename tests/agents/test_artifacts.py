@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.artifacts import MAX_PAYLOAD_BYTES, ArtifactStore, CarriedText, carry_text, read_text
+from penstock.artifacts import MAX_PAYLOAD_BYTES, ArtifactStore
+from penstock.carried import CarriedText, carry_text, read_text
 from penstock.errors import ArtifactStoreUnreachable, InvalidInput, NotFound, PayloadTooLarge
 from penstock_schemas.records import PayloadRef
 from penstock_schemas.topics import MAX_INLINE_BYTES
@@ -136,7 +137,20 @@ async def test_a_scope_keeps_its_own_copy_and_is_removed_with_nothing_else(tmp_p
     await store.remove(SCOPE)  # there is nothing left, and nothing to say about it
 
 
-@pytest.mark.parametrize("path", ["conversations/../../etc", f"conversations/{SCOPE}/..", f"other/{SCOPE}"])
+async def test_what_lies_beside_is_sought_in_the_scope_of_its_list_and_nowhere_else(store):
+    listed, file = await store.put(b"list", "2026-01"), await store.put(b"file", "2026-01")
+    other = await store.put(b"mine", SCOPE)
+    assert store.beside(listed, file.sha256, file.size) == file
+    assert store.beside(other, other.sha256, other.size) == other
+    with pytest.raises(NotFound):  # a list of one scope cannot name what another has
+        await store.get(store.beside(listed, other.sha256, other.size))
+    with pytest.raises(InvalidInput):
+        store.beside(listed.model_copy(update={"uri": "file:///etc/passwd"}), file.sha256, file.size)
+
+
+@pytest.mark.parametrize(
+    "path", ["conversations/../../etc", f"conversations/{SCOPE}/..", f"other/{SCOPE}", "2026-13/ab"]
+)
 async def test_a_reference_to_no_scope_of_ours_is_refused(tmp_path, path):
     store = ArtifactStore(str(tmp_path))
     ref = await store.put(b"mine", SCOPE)

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from penstock.artifacts import ArtifactStore
-from penstock.kept import Artifact, list_bytes, read_list
+from penstock.errors import NotFound
+from penstock.kept import ListedFile, list_bytes, read_list
 from penstock.settings import ArtifactSettings
 from penstock_consumers.worker.settings import WorkerSettings
 from penstock_consumers.worker.worker import Worker
 from penstock_schemas import records as r
+from penstock_schemas.ids import payload_scope
 from tests.fixtures.sandbox import missing
 from tests.worker.lease_authority import QUEUE, LeaseAuthority, Platform, running
 
@@ -31,7 +33,7 @@ async def handed(store: ArtifactStore, folder: str = "", **files: Any) -> r.Hand
     for path, text in files.items():
         ref = await store.put(text.encode() if isinstance(text, str) else b"x")
         size = len(text.encode()) if isinstance(text, str) else text
-        kept.append(Artifact(path=path.replace("__", "/"), size_bytes=size, sha256=ref.sha256))
+        kept.append(ListedFile(path=path.replace("__", "/"), size_bytes=size, sha256=ref.sha256))
     ref = await store.put(list_bytes(kept))
     return r.HandedArtifacts(folder=folder, ref=r.ArtifactsRef(sha256=ref.sha256, size=ref.size, uri=ref.uri))
 
@@ -69,6 +71,25 @@ async def test_what_an_agent_kept_itself_is_the_executions_artifact(
     assert [(file.path, file.size_bytes) for file in await read_list(finish.artifacts_ref, store)] == [
         ("out.txt", 6)
     ]
+
+
+@in_sandbox
+async def test_what_is_kept_in_a_conversation_goes_with_it(
+    authority: LeaseAuthority, start_worker: Any, store: ArtifactStore, sandbox_folder: Path
+) -> None:
+    turn = {"user_id": "ann", "conversation_id": "c1", "turn_number": 1}
+    async with start_worker(tiers=("free",)):
+        kept_in_it = (await authority.finished(await authority.dispatch("keeps-twice", **turn))).artifacts_ref
+        kept_elsewhere = (await authority.finished(await authority.dispatch("keeps-twice"))).artifacts_ref
+    (file,) = await read_list(kept_in_it, store)
+    assert len(await store.get(file.ref)) == file.size_bytes
+
+    await store.remove(payload_scope("acme", "ann", "c1"))
+    for gone in (kept_in_it, file.ref):
+        with pytest.raises(NotFound):
+            await store.get(gone)
+    (same,) = await read_list(kept_elsewhere, store)
+    assert len(await store.get(same.ref)) == file.size_bytes
 
 
 @in_sandbox

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from penstock.artifacts import ArtifactStore, carry_text
+from penstock.artifacts import ArtifactStore
+from penstock.carried import carry_text
 from penstock.errors import InvalidInput, NotFound, PayloadTooLarge
 from penstock_consumers.worker.earlier import earlier_outputs
 from penstock_schemas import records as r

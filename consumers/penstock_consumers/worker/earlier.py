@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter, ValidationError
 
-from penstock.artifacts import ArtifactStore, CarriedText, read_text
+from penstock.artifacts import ArtifactStore
+from penstock.carried import CarriedText, read_text
 from penstock.errors import InvalidInput
 from penstock_schemas.records import ExecutionDispatched, PreviousOutput
 

@@ -37,7 +37,12 @@ async def handed_files(
         )
     return tuple(
         [
-            Handed(f"{given.folder}/{file.path}" if given.folder else file.path, file.sha256, file.size_bytes)
+            Handed(
+                path=f"{given.folder}/{file.path}" if given.folder else file.path,
+                sha256=file.sha256,
+                size_bytes=file.size_bytes,
+                uri=file.uri,
+            )
             for given in dispatch.handed_artifacts
             for file in await read_list(given.ref, store)
         ]

@@ -8,9 +8,10 @@ from typing import Literal
 from pydantic import ValidationError
 
 from penstock.agents import Reportable
-from penstock.artifacts import ArtifactStore, CarriedText, carry_text, needed
+from penstock.artifacts import ArtifactStore, needed, this_month
+from penstock.carried import CarriedText, carry_text
 from penstock.errors import AgentError, UnencodableRecord, Unreachable, UsageError
-from penstock.kept import Artifact, list_bytes
+from penstock.kept import ListedFile, list_bytes
 from penstock_consumers.worker.observing import Observed
 from penstock_consumers.worker.outbox import Acknowledged, Outbox
 from penstock_consumers.worker.wire import Ended, Reported
@@ -69,7 +70,9 @@ class Reporter:
         self._last_call_seq = 0
         self._used_tokens = 0
         self._open_calls: set[int] = set()
-        self._kept: dict[str, Artifact] = {}
+        self._kept: dict[str, ListedFile] = {}
+        self.scope = scope_of(dispatch)
+        """Where in the artifact store everything the attempt leaves is kept."""
 
     async def relay(self, reported: Reported) -> tuple[int, Acknowledged] | None:
         """Send one record of the run; waits where Kafka is behind.
@@ -87,7 +90,7 @@ class Reporter:
             raise ForeignReport(f"a slot reported a {reported.record_type} that cannot be sent: {exc}") from exc
         self._observed.report(record)
         if isinstance(record, r.ArtifactKept):
-            self._kept[record.path] = Artifact(
+            self._kept[record.path] = ListedFile(
                 path=record.path, size_bytes=record.size_bytes, sha256=record.sha256
             )
         if isinstance(record, r.RecordUsage):
@@ -112,7 +115,7 @@ class Reporter:
         3. FinishAttempt is sent and acknowledged. A crash between the two leaves the result reported once.
         """
         try:
-            output = await carry_text(ended.output, self._store, self._scope)
+            output = await carry_text(ended.output, self._store, self.scope)
             kept = await self._list_of_kept() if status == "completed" else None
         except (UsageError, Unreachable) as exc:
             output, kept = CarriedText(None, None), None
@@ -143,16 +146,8 @@ class Reporter:
     async def _list_of_kept(self) -> r.ArtifactsRef | None:
         if not self._kept:
             return None
-        ref = await needed(self._store).put(list_bytes(self._kept.values()))
+        ref = await needed(self._store).put(list_bytes(self._kept.values()), self.scope)
         return r.ArtifactsRef(sha256=ref.sha256, size=ref.size, uri=ref.uri)
-
-    @property
-    def _scope(self) -> str | None:
-        """The folder of the conversation in the artifact store, where the run is a turn of one."""
-        dispatch = self._dispatch
-        if dispatch.conversation_id is None or dispatch.user_id is None:
-            return None
-        return payload_scope(dispatch.tenant_id, dispatch.user_id, dispatch.conversation_id)
 
     @property
     def _identity(self) -> tuple[str, int]:
@@ -189,6 +184,13 @@ class Reporter:
         else:
             return False
         return record.usage_id == usage_id(self._dispatch.tenant_id, *self._identity, seq)
+
+
+def scope_of(dispatch: r.ExecutionDispatched) -> str:
+    """The conversation whose turn the run is, or else the month in which the attempt began."""
+    if dispatch.conversation_id is None or dispatch.user_id is None:
+        return this_month()
+    return payload_scope(dispatch.tenant_id, dispatch.user_id, dispatch.conversation_id)
 
 
 def cut(message: str) -> str:

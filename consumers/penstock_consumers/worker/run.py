@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from penstock.artifacts import ArtifactStore, CarriedText, read_text
+from penstock.artifacts import ArtifactStore
+from penstock.carried import CarriedText, read_text
 from penstock.errors import AgentError, PenstockError, Unreachable
 from penstock_consumers.worker.boottime import boottime_s
 from penstock_consumers.worker.earlier import earlier_outputs
@@ -199,6 +200,7 @@ class Run:
             previous_outputs=told.previous_outputs,
             handed=told.handed,
             artifact_patterns=tuple(dispatch.artifact_patterns),
+            kept_in=self._reporter.scope,
             trace=self._trace,
         )
         slot.send(start)

@@ -11,6 +11,7 @@ from penstock.artifacts import ArtifactStore, needed
 from penstock.errors import SandboxUnavailable, WorkspaceRefused
 from penstock.settings import ArtifactSettings
 from penstock_consumers.worker.wire import Start
+from penstock_schemas.records import PayloadRef
 from penstock_services.sandbox.policies import Policies, load_policies
 from penstock_services.sandbox.runtime import Runtime
 from penstock_services.sandbox.sandbox import Sandbox
@@ -56,7 +57,7 @@ class AttemptSandbox:
         workspace, store = self._prepared().workspace, _store()
         check_room(workspace, [file.size_bytes for file in handed], "what earlier stages handed on")
         for file in handed:
-            data = await store.get(store.ref_of(file.sha256, file.size_bytes))
+            data = await store.get(PayloadRef(sha256=file.sha256, size=file.size_bytes, uri=file.uri))
             try:
                 write_beneath(workspace, file.path, data)
             except IsADirectoryError as exc:
@@ -81,7 +82,8 @@ class AttemptSandbox:
 
     async def keep(self, patterns: Sequence[str]) -> Sequence[Kept]:
         """As `keep_artifacts`, within the limits of all that the attempt keeps."""
-        kept = await keep_artifacts(self._prepared().workspace, patterns, _store(), self._kept)
+        workspace, scope = self._prepared().workspace, self._start.kept_in
+        kept = await keep_artifacts(workspace, patterns, _store(), self._kept, scope)
         self._kept |= {file.path: file.ref.size for file in kept}
         return kept
 

@@ -35,6 +35,8 @@ class Handed(msgspec.Struct, frozen=True, array_like=True):
     """Below the workspace."""
     sha256: str
     size_bytes: int
+    uri: str
+    """In the artifact store."""
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -66,6 +68,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     """Put into the workspace before the agent starts."""
     artifact_patterns: tuple[str, ...] = ()
     """Of files that are kept when the agent has returned."""
+    kept_in: str | None = None
+    """The scope of the artifact store that kept files go to; None for this month."""
     trace: TraceContext | None = None
     """The run's own span: what the agent records is below it."""
 

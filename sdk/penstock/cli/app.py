@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from typer.models import CommandInfo
 
-from penstock.cli import artifacts, bill, budget, chat, dlq, pipeline, runs, schemas, tenants, usage, users
+from penstock.cli import artifacts, bill, budget, chat, dlq, pipeline, runs, schemas, store, tenants, usage, users
 from penstock.cli.extensions import add_extensions
 from penstock.cli.output import ERRORS, printable
 from penstock.errors import MissingExtra, PenstockError
@@ -24,7 +24,7 @@ PANEL_OF = {
         "Runs": ("run", "watch", "get", "artifacts", "cancel", "list"),
         "Conversations": ("chat", "pipeline"),
         "Money": ("bill", "budget", "usage", "prices", "close", "audit", "report"),
-        "Operate": ("tenants", "users", "dlq", "schemas", "topics", "acl", "verify", "clickhouse"),
+        "Operate": ("tenants", "users", "store", "dlq", "schemas", "topics", "acl", "verify", "clickhouse"),
         "Processes": ("streams", "loader", "worker"),
     }.items()
     for name in names
@@ -64,7 +64,7 @@ def build(arguments: list[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for group in (runs, artifacts, chat, pipeline, bill, budget, usage, tenants, users, dlq, schemas):
+    for group in (runs, artifacts, chat, pipeline, bill, budget, usage, tenants, users, store, dlq, schemas):
         group.register(app)
     add_extensions(app, arguments)
     for command in app.registered_commands:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from penstock.arguments import checked
-from penstock.artifacts import ArtifactStore, CarriedText, read_text
+from penstock.artifacts import ArtifactStore
+from penstock.carried import CarriedText, read_text
 from penstock.errors import InvalidInput, PipelineCancelledError, PipelineFailedError
 from penstock.pipelines.arguments import (
     CancelPipelineArguments,

@@ -61,9 +61,17 @@ def matching(workspace: Path, patterns: Sequence[str], earlier: Mapping[str, int
 
 
 async def keep_artifacts(
-    workspace: Path, patterns: Sequence[str], store: ArtifactStore, earlier: Mapping[str, int] = NONE
+    workspace: Path,
+    patterns: Sequence[str],
+    store: ArtifactStore,
+    earlier: Mapping[str, int] = NONE,
+    scope: str | None = None,
 ) -> list[Kept]:
-    """Put every matching file into `store`; the same bytes are kept once. `earlier` as of `matching`.
+    """Put every matching file into `store`; the same bytes are kept once.
+
+    Args:
+        earlier: as of `matching`.
+        scope: as of `ArtifactStore.put`.
 
     Raises:
         WorkspaceRefused, PayloadTooLarge: as `matching`, or a file that became a link or grew meanwhile.
@@ -77,7 +85,7 @@ async def keep_artifacts(
             continue
         if len(data) > MAX_PAYLOAD_BYTES:
             raise PayloadTooLarge(f"{file.path!r} grew above {MAX_PAYLOAD_BYTES} bytes while it was read")
-        kept.append(Kept(file.path, await store.put(data)))
+        kept.append(Kept(file.path, await store.put(data, scope)))
     return kept
 
 

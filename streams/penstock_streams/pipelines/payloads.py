@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from pydantic import ConfigDict
 
-from penstock.artifacts import ArtifactStore, CarriedText, read_text
+from penstock.artifacts import ArtifactStore
+from penstock.carried import CarriedText, read_text
 from penstock.errors import InvalidInput, NotFound, PayloadTooLarge
 from penstock.pipelines.templates import placeholders
 from penstock_schemas.records import FinishStage, PayloadRef, Record, StartPipeline, WriteInputs

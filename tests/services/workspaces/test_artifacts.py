@@ -86,7 +86,7 @@ def test_a_folder_swapped_for_a_link_while_it_is_read_never_leads_out(workspace,
     swapping.start()
     seen, plain = set(), set()
     rounds, give_up_at = 0, time.monotonic() + 30
-    while (rounds < 3_000 or b"secret" not in plain) and time.monotonic() < give_up_at:
+    while (rounds < 3_000 or not seen or b"secret" not in plain) and time.monotonic() < give_up_at:
         rounds += 1
         with suppress(OSError, WorkspaceRefused):
             seen.add(read_beneath(workspace, "folder/a.csv", 100))
