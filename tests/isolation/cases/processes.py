@@ -38,7 +38,7 @@ def _cgroup_version(scene: Scene) -> None:
 
 
 def _multiplies(name: str, attack: str, *, tiers: tuple[str, ...] = ("free",)) -> Case:
-    """It stops by itself at 60, so that the control stays small."""
+    """It stops by itself at 60, so that the control stays small, and then stays for a second to be counted."""
     return Case(
         name,
         "processes",
@@ -71,9 +71,9 @@ CASES = (
         """\
         for _ in range(60):
             if attempt(os.fork) == 0:
-                time.sleep(0.6)
+                time.sleep(9)
                 os._exit(0)
-        time.sleep(0.4)
+        time.sleep(1)
         """,
         tiers=EVERY_TIER,
     ),
@@ -82,7 +82,7 @@ CASES = (
         """\
         for _ in range(6):
             attempt(os.fork)
-        time.sleep(0.6)
+        time.sleep(1)
         """,
     ),
     _multiplies(
@@ -91,9 +91,10 @@ CASES = (
         import threading
         try:
             for _ in range(60):
-                threading.Thread(target=time.sleep, args=(0.6,), daemon=True).start()
+                threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
         except RuntimeError as error:
             refused(error)
+        time.sleep(1)
         """,
     ),
     _multiplies(
@@ -101,24 +102,22 @@ CASES = (
         """\
         for _ in range(60):
             if syscall('clone', signal.SIGCHLD, 0, 0, 0, 0) == 0:
-                time.sleep(0.6)
+                time.sleep(9)
                 os._exit(0)
-        time.sleep(0.4)
+        time.sleep(1)
         """,
     ),
     _multiplies(
         "leaves the dead unburied",
         """\
-        living = 0
         for _ in range(60):
-            child = attempt(os.fork)
-            if child == 0:
+            if attempt(os.fork) == 0:
                 os._exit(0)
         for _ in range(60):
             if attempt(os.fork) == 0:
-                time.sleep(0.6)
+                time.sleep(9)
                 os._exit(0)
-        time.sleep(0.4)
+        time.sleep(1)
         """,
     ),
     _outlives(
