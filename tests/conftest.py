@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.second_run import SecondRuns
+
 pytest_plugins = [
     "tests.fixtures.kafka",
     "tests.fixtures.secured_kafka",
@@ -14,6 +16,10 @@ pytest_plugins = [
     "tests.fixtures.tracing",
 ]
 E2E = Path(__file__).parent / "e2e"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SecondRuns())
 
 
 @pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks

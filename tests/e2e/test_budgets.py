@@ -12,8 +12,9 @@ from tests.budget_race.race import Outcome, problem_with, track
 from tests.e2e.conftest import UNSERVED_QUEUE, Stack
 from tests.e2e.test_prices import client
 from tests.e2e.waiting import eventually
+from tests.second_run import counts_at_once
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, counts_at_once]
 
 SEEDS = range(3)
 """`python -m tests.budget_race` runs fifty."""

@@ -12,8 +12,9 @@ from penstock_services.clickhouse import connect
 from tests.e2e.conftest import Stack
 from tests.e2e.test_prices import client
 from tests.exact_bill.proof import Platform, Proof, prove
+from tests.second_run import counts_at_once
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, counts_at_once]
 
 
 @pytest.mark.timeout(300)

@@ -15,8 +15,9 @@ from penstock_streams.accounts.budget import Amount, Budget
 from penstock_streams.accounts.model import budget_key
 from penstock_streams.kit.rows import encode, row_key
 from tests.e2e.conftest import Stack
+from tests.second_run import counts_at_once
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, counts_at_once]
 
 
 @pytest.mark.timeout(300)

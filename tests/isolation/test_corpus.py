@@ -13,11 +13,13 @@ from tests.isolation.cases import CASES, allowed
 from tests.isolation.in_terminal import TerminalWorker
 from tests.isolation.place import Place
 from tests.isolation.table import PAGE, page
+from tests.second_run import counts_at_once
 
 GUARDED = [pytest.param(case, tier, id=f"{tier}-{case.area}-{case.name}") for case in CASES for tier in case.tiers]
 CONTROLS = [pytest.param(case, id=f"{case.area}-{case.name}") for case in CASES]
 
 
+@counts_at_once
 @pytest.mark.parametrize(("case", "tier"), GUARDED)
 def test_the_attack_fails(case: Case, tier: str, place: Place, request: pytest.FixtureRequest) -> None:
     if case.in_terminal:
