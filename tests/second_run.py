@@ -1,8 +1,8 @@
 """What failed is run once more, and named with its first failure: one busy moment costs nobody the whole suite.
 
 Not what proves exactness: a lost record, a doubled charge or a violated invariant is a fact however seldom it
-comes, and counts as it falls. And where more than a few need a second run, the suite fails: that is no busy moment any
-more. Only `scripts/test` asks for it (`--reruns 1`); one test run by hand fails at once.
+comes, and counts as it falls. And where more than a few need a second run, the suite fails: that is no busy
+moment any more. Only `scripts/test` asks for it (`--reruns 1`); one test run by hand fails at once.
 """
 
 from __future__ import annotations
