@@ -154,6 +154,8 @@ class Reservation(Row, frozen=True, tag="reservation"):
     stopped: bool = False
     pool: str | None = None
     """Key of what its pipeline has reserved, which gets back what it leaves."""
+    dollars_bind: bool = True
+    """One of those budgets was in dollars. Otherwise a request need not name a model, and reserves none."""
 
     @property
     def left(self) -> Amount:
@@ -161,7 +163,9 @@ class Reservation(Row, frozen=True, tag="reservation"):
 
     @property
     def overdrawn(self) -> bool:
-        return self.used.tokens > self.ceiling.tokens or self.used.nanousd > self.ceiling.nanousd
+        """Whether the run is to be stopped for what it used."""
+        over = self.used - self.ceiling
+        return self.binding and (over.tokens > 0 or (self.dollars_bind and over.nanousd > 0))
 
     def draw(self, usage_id: str, epoch: int, period: str, cost: Amount) -> Reservation:
         """With one more charge, whose call is no longer open."""
@@ -187,6 +191,8 @@ class Pool(Row, frozen=True, tag="pool"):
     """As of a Reservation."""
     closed: bool = False
     """It was released or refused, and is remembered so that the same command does not reserve again."""
+    dollars_bind: bool = True
+    """As of a Reservation."""
 
 
 class Unresolved(Row, frozen=True, tag="unresolved"):

@@ -18,7 +18,7 @@ from penstock_streams.accounts.books import Books
 from penstock_streams.accounts.budget import ZERO, Amount
 from penstock_streams.accounts.policy import ANSWERS_KEPT_US, Policy
 from penstock_streams.accounts.prices import price_at
-from penstock_streams.accounts.reservations import Wanted, problem_with_budget
+from penstock_streams.accounts.reservations import Wanted, binding_of, problem_with_budget
 from penstock_streams.accounts.validation import MAX_RESERVED_TOKENS, Problem
 from penstock_streams.kit import Decision, Event, Output, Rows, Timer
 from penstock_streams.timing import period_of
@@ -62,8 +62,8 @@ def reserve_pipeline(
         )
     decision = Decision(outputs=[Output(topics.PIPELINES_COMMANDS, r.PipelineReserved.model_validate(about))])
     books.reserve(budgets, total)
-    binding = any(books.budget(each).limits.binding for each in budgets)
-    decision.puts[key] = m.Pool(command.tenant_id, budgets, total, binding)
+    binding, dollars_bind = binding_of(books, budgets)
+    decision.puts[key] = m.Pool(command.tenant_id, budgets, total, binding, dollars_bind=dollars_bind)
     books.into(decision)
     return decision
 
@@ -107,7 +107,14 @@ def draw(
     books.reserve(pool.budgets, _excess(pool, ceiling))
     decision.puts[key] = replace(pool, left=(pool.left - ceiling).at_least_zero())
     decision.puts[m.reservation_key(work.execution_id)] = m.Reservation(
-        work.tenant_id, work.user_id, work.agent_type, pool.budgets, ceiling, pool.binding, pool=key
+        work.tenant_id,
+        work.user_id,
+        work.agent_type,
+        pool.budgets,
+        ceiling,
+        pool.binding,
+        pool=key,
+        dollars_bind=pool.dollars_bind,
     )
     return replace(work, reserved_tokens=ceiling.tokens if pool.binding else None)
 

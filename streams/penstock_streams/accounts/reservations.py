@@ -92,11 +92,17 @@ def problem_with_budget(
 def reserve(books: Books, keys: tuple[str, ...], work: Work, ceiling: Amount, decision: Decision) -> Work:
     """Reserve `ceiling` for an execution; returns the work with what binds its worker."""
     books.reserve(keys, ceiling)
-    binding = any(books.budget(key).limits.binding for key in keys)
+    binding, dollars_bind = binding_of(books, keys)
     decision.puts[m.reservation_key(work.execution_id)] = m.Reservation(
-        work.tenant_id, work.user_id, work.agent_type, keys, ceiling, binding
+        work.tenant_id, work.user_id, work.agent_type, keys, ceiling, binding, dollars_bind=dollars_bind
     )
     return replace(work, reserved_tokens=ceiling.tokens if binding else None)
+
+
+def binding_of(books: Books, keys: tuple[str, ...]) -> tuple[bool, bool]:
+    """Whether some budget of `keys` binds whoever reserves in it, and whether one does in dollars."""
+    hard = [limits for key in keys if (limits := books.budget(key).limits).binding]
+    return bool(hard), any(limits.nanousd is not None for limits in hard)
 
 
 def start_call(rows: Rows, call: r.StartCall) -> Decision:
@@ -122,7 +128,7 @@ def book_charge(rows: Rows, books: Books, line: r.UsageCharged | r.ChargeAdjuste
     if reservation is not None:
         drawn = reservation.draw(line.usage_id, line.epoch or 0, line.period, cost)
         books.reserve(reservation.budgets, drawn.left - reservation.left)
-        if drawn.overdrawn and reservation.binding and not reservation.stopped:
+        if drawn.overdrawn and not reservation.stopped:
             drawn = replace(drawn, stopped=True)
             decision.outputs.append(_stop(line, drawn))
         decision.puts[key] = drawn

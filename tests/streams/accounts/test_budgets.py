@@ -197,6 +197,20 @@ def test_a_run_without_a_hard_budget_is_not_stopped():
     assert "StopExecution" not in kinds(partition.send(usage(tokens=10_000)))
 
 
+@pytest.mark.parametrize(
+    "asked", [{"model": None}, {"model": HAIKU}], ids=["no model named", "a cheaper one named"]
+)
+def test_what_a_run_costs_stops_it_only_where_a_budget_is_in_dollars(asked):
+    in_tokens = accounts(monthly_tokens=10_000)
+    in_tokens.send(request(tokens=150, **asked))
+    assert "StopExecution" not in kinds(in_tokens.send(usage(tokens=150, model="gpt-4")))
+    assert "StopExecution" in kinds(in_tokens.send(usage(seq=2, tokens=1)))
+
+    in_dollars = accounts(monthly_nanousd=10_000_000_000)
+    in_dollars.send(request(tokens=150))
+    assert "StopExecution" in kinds(in_dollars.send(usage(tokens=150, model="gpt-4")))
+
+
 def test_a_call_that_was_never_reported_keeps_its_cap_until_it_is():
     partition = accounts(monthly_tokens=10_000)
     partition.send(request(tokens=1_000))

@@ -76,6 +76,21 @@ def test_stages_draw_from_the_pipeline_and_the_budget_sees_one_sum():
     assert only(partition.send(stage("one more")), r.ExecutionRejected).reason == "budget_exceeded"
 
 
+def test_what_a_stage_costs_stops_it_only_where_a_budget_is_in_dollars():
+    """A pipeline whose stages name no model reserves no dollars, and its agents use one that has a price."""
+    in_tokens = accounts(monthly_tokens=10_000)
+    unpriced = [r.ModelNeed(model="", stages=1, input_tokens=900, output_tokens=100)]
+    in_tokens.send(reserve(stages=1, needs=unpriced))
+    in_tokens.send(stage("s", model=None))
+    assert "StopExecution" not in kinds(in_tokens.send(usage("s", tokens=1_000, model="gpt-4")))
+    assert "StopExecution" in kinds(in_tokens.send(usage("s", seq=2, tokens=1)))
+
+    in_dollars = accounts(monthly_nanousd=10**12)
+    in_dollars.send(reserve(stages=1))
+    in_dollars.send(stage("s"))
+    assert "StopExecution" in kinds(in_dollars.send(usage("s", tokens=1_000, model="gpt-4")))
+
+
 def test_a_share_in_dollars_is_enough_though_each_is_rounded_up():
     """Control: without the nano-dollar per stage the last one would be refused."""
     partition = accounts(monthly_nanousd=10**12)
