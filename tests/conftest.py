@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.second_run import SecondRuns
+from tests.sharing import ByFile
 
 pytest_plugins = [
     "tests.fixtures.kafka",
@@ -15,16 +16,12 @@ pytest_plugins = [
     "tests.fixtures.sandbox",
     "tests.fixtures.tracing",
 ]
-E2E = Path(__file__).parent / "e2e"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SecondRuns())
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests, a file stays in one, and so does all that asks the one whole stack."""
-    for item in items:
-        group = E2E if E2E in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
