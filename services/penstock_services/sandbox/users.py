@@ -1,4 +1,4 @@
-"""A user of its own for every slot of a host, also where several workers share it."""
+"""A user of its own for every slot of a host, also of several workers that share the folder of claims."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USERS = 65_536
 
 @cache
 def claimed_uid(folder: Path, first_uid: int) -> int:
-    """A user id that no other process of this host has claimed; this process's until it ends, however it does.
+    """A user id that no other process has claimed in `folder`; this process's until it ends, however it does.
 
     Args:
         folder: of the locks, made if missing.
