@@ -67,7 +67,7 @@ FAULTS = (
     Fault("worker stopped beyond its lease (SIGSTOP, SIGCONT)", blows.freeze_workers, 0, 5, 2, BOTH),
     Fault("worker cut off from the broker for 20 s", blows.cut_a_worker_off, 1, 5, 1, "epoch check"),
     Fault("streams process killed (SIGKILL)", blows.kill_streams, 2, 10, 10, "recovery", chained=True),
-    Fault("streams process killed at a step of its commit", blows.kill_streams_at_each_step, 3, 3, 7, "recovery"),
+    Fault("streams process killed at a step of its commit", blows.kill_streams_at_each_step, 2, 3, 7, "recovery"),
     Fault(
         "streams process stopped beyond its session (SIGSTOP, SIGCONT)", blows.freeze_streams, 1, 5, 2, "fencing"
     ),
@@ -78,7 +78,7 @@ FAULTS = (
     ),
     Fault("everything restarted in turn (SIGTERM)", blows.restart_everything, 1, 5, 1, "recovery", chained=True),
     Fault("broker killed and started again", blows.restart_broker, 1, 5, 2, "recovery"),
-    Fault("loader killed (SIGKILL)", blows.kill_loaders, 2, 5, 10, OFFSETS_LAST),
+    Fault("loader killed (SIGKILL)", blows.kill_loaders, 0, 5, 10, OFFSETS_LAST),
     Fault("ClickHouse away for 8 s, loader killed", blows.take_clickhouse_away, 1, 5, 1, OFFSETS_LAST),
     Fault("ClickHouse away for a minute, loader killed", AWAY_FOR_A_MINUTE, 0, 2, 1, OFFSETS_LAST),
     Fault(
