@@ -26,6 +26,10 @@ class SecondRuns:
     def __init__(self) -> None:
         self._first_failures: list[pytest.TestReport] = []
 
+    @property
+    def _too_many(self) -> bool:
+        return len(self._first_failures) > AT_MOST
+
     @pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
@@ -38,7 +42,7 @@ class SecondRuns:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if len(self._first_failures) > AT_MOST and session.exitstatus == pytest.ExitCode.OK:
+        if self._too_many and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -48,7 +52,7 @@ class SecondRuns:
         for report in self._first_failures:
             terminalreporter.line(f"{report.nodeid} ({report.when})", bold=True)
             terminalreporter.line(report.longreprtext)
-        if len(self._first_failures) > AT_MOST:
+        if self._too_many:
             terminalreporter.line(
                 f"{len(self._first_failures)} needed a second run, more than {AT_MOST}: that fails"
             )

@@ -116,7 +116,7 @@ class SchemaRegistry:
         """
         subject, schema = subject_of(topic, record_type), json.dumps(schema_of(record_type))
         found = await self._look_up(lambda: self._client.check_version(subject, schema))
-        if found is None or isinstance(found, ClientError):
+        if found is None:
             raise ContractError(f"{subject} is not registered in this version; run: penstock schemas register")
         return int(found.schema_id)
 
@@ -171,13 +171,13 @@ class SchemaRegistry:
                 f"schema registry at {self.url} is not ready: {url} answered {answer.status_code}"
             )
 
-    async def _look_up(self, call: Callable[[], Awaitable[T]]) -> T:
-        """`call()`; that nothing was found counts only from a registry that was ready before it was asked."""
+    async def _look_up(self, call: Callable[[], Awaitable[T | ClientError | None]]) -> T | None:
+        """What `call()` finds; that it finds nothing counts only from a registry that was ready before that."""
         found = await self._ask(call)
         if found is None or isinstance(found, ClientError):
             await self.require_ready()
             found = await self._ask(call)
-        return found
+        return None if isinstance(found, ClientError) else found
 
     async def _set_compatibility(self, subject: str) -> None:
         try:

@@ -21,6 +21,7 @@ import fsspec
 
 from penstock.errors import ArtifactStoreUnreachable, InvalidInput, NotFound, PayloadTooLarge
 from penstock.models import Value
+from penstock.settings import ArtifactSettings
 from penstock_schemas.records import PayloadRef
 
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
@@ -201,7 +202,7 @@ class ArtifactStore:
 
 def this_month() -> str:
     """The month in UTC, as a scope."""
-    return f"{datetime.now(UTC):%Y-%m}"
+    return months_before(0)
 
 
 def months_before(count: int) -> str:
@@ -209,6 +210,11 @@ def months_before(count: int) -> str:
     now = datetime.now(UTC)
     year, month = divmod(now.year * 12 + now.month - 1 - count, 12)
     return f"{year:04}-{month + 1:02}"
+
+
+def store_of(settings: ArtifactSettings) -> ArtifactStore | None:
+    """The store that `settings` name, or None where they name none; raises like `ArtifactStore`."""
+    return ArtifactStore(settings.url) if settings.url else None
 
 
 def needed(store: ArtifactStore | None) -> ArtifactStore:

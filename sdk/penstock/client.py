@@ -10,7 +10,7 @@ from typing import Self
 from penstock.account_calls import AccountCalls
 from penstock.answers import Answers
 from penstock.artifact_calls import ArtifactCalls
-from penstock.artifacts import ArtifactStore
+from penstock.artifacts import store_of
 from penstock.billing import Billing
 from penstock.broadcasting import Broadcasting
 from penstock.cancelling import Cancelling
@@ -61,8 +61,7 @@ class Client(ExecutionCalls, ArtifactCalls, ConversationCalls, PipelineCalls, Ac
         artifacts: ArtifactSettings | None = None,
         answer_within_s: float = 10.0,
     ) -> None:
-        url = (artifacts or ArtifactSettings()).url
-        self._payloads = ArtifactStore(url) if url else None
+        self._payloads = store_of(artifacts or ArtifactSettings())
         self._kafka = KafkaConnection(kafka or KafkaSettings(), answer_within_s)
         self._encoding = Encoding((registry or RegistrySettings()).url, answer_within_s)
         self._reading = Reading(clickhouse or ClickHouseSettings(), answer_within_s)

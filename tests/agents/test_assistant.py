@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from penstock.agents import PastMessage, PermanentAgentError, ReservationUsedUp, RetryableAgentError
 from penstock_consumers.agents.assistant import AssistantAgent
@@ -82,14 +83,9 @@ class Provider:
 async def provider(environment) -> AsyncIterator[Provider]:
     provider, app = Provider(), web.Application()
     app.router.add_post("/v1/chat/completions", provider.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
-    environment(PENSTOCK_ASSISTANT_BASE_URL=f"http://127.0.0.1:{port}/v1", PENSTOCK_ASSISTANT_MODEL="m")
-    yield provider
-    await runner.cleanup()
+    async with TestServer(app) as server:
+        environment(PENSTOCK_ASSISTANT_BASE_URL=str(server.make_url("/v1")), PENSTOCK_ASSISTANT_MODEL="m")
+        yield provider
 
 
 async def test_a_providers_call_is_one_usage_with_disjoint_buckets(by_hand, provider):

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from penstock_schemas import topics
 from penstock_schemas.errors import ContractError, RegistryUnreachable
@@ -110,11 +111,5 @@ async def registry_that_knows_nothing(ready: int) -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    (port,) = free_ports(1)
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{port}/prefix/apis/ccompat/v7"
-    finally:
-        await runner.cleanup()
+    async with TestServer(app) as server:
+        yield str(server.make_url("/prefix/apis/ccompat/v7"))

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -104,17 +105,14 @@ async def test_a_process_sends_its_spans_to_the_collector_that_the_standard_vari
 
     app = web.Application()
     app.add_routes([web.post("/v1/traces", collect)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     here = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    where = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{runner.addresses[0][1]}",
-        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
-    }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", ONE_SPAN, env=here | where)
-    assert await asyncio.wait_for(process.wait(), 60) == 0
-    await runner.cleanup()
+    async with TestServer(app) as server:
+        where = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.port}",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+        }
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", ONE_SPAN, env=here | where)
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     (resource,) = ExportTraceServiceRequest.FromString(bodies[0]).resource_spans
     named = {each.key: each.value.string_value for each in resource.resource.attributes}
     assert named["service.name"] == "penstock-tests"

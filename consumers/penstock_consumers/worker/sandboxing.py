@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from penstock.agents.commands import Kept, Outcome
-from penstock.artifacts import ArtifactStore, needed
+from penstock.artifacts import ArtifactStore, needed, store_of
 from penstock.errors import SandboxUnavailable, WorkspaceRefused
 from penstock.settings import ArtifactSettings
 from penstock_consumers.worker.wire import Start
@@ -118,8 +118,7 @@ class AttemptSandbox:
 
 
 def _store() -> ArtifactStore:
-    url = ArtifactSettings().url
-    return needed(ArtifactStore(url) if url else None)
+    return needed(store_of(ArtifactSettings()))
 
 
 @cache

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from penstock.artifacts import ArtifactStore
+from penstock.artifacts import store_of
 from penstock.settings import ArtifactSettings, KafkaSettings, RegistrySettings
 from penstock_consumers.worker.attempts import Attempts
 from penstock_consumers.worker.boottime import boottime_s
@@ -57,7 +57,7 @@ class Worker:
         self._settings = settings
         self._kafka = kafka
         self._registry = registry
-        self._store = ArtifactStore(artifacts.url) if artifacts.url else None
+        self._store = store_of(artifacts)
         self._pool = SlotPool(settings.concurrency)
         self._provision = Provision(settings, SandboxSettings())
         self._leases = LeaseTable(settings.lease_margin_s)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.artifacts import ArtifactStore, StoredMonth, months_before, needed
+from penstock.artifacts import ArtifactStore, StoredMonth, months_before, needed, store_of
 from penstock.cli.output import ERRORS, AsJson, complete, print_json, print_table
 from penstock.settings import ArtifactSettings
 
@@ -52,8 +52,7 @@ def prune(
 
 
 def _store() -> ArtifactStore:
-    url = ArtifactSettings().url
-    return needed(ArtifactStore(url) if url else None)
+    return needed(store_of(ArtifactSettings()))
 
 
 def _show(found: list[StoredMonth], as_json: bool) -> None:
